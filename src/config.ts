@@ -1,0 +1,189 @@
+import { resolve } from 'node:path';
+import { nearest } from './config/nearest.ts';
+import { settings } from './config/settings.ts';
+import type { Mode, Setting, SettingKey, SettingValues } from './config/settings.ts';
+import { quote, readText } from './config/values.ts';
+import { compileWireFormat, WireFormatError } from './wire/wire.ts';
+import type { WireFormatSpec } from './wire/wire.ts';
+
+export { settings } from './config/settings.ts';
+export type { Mode, Setting, SettingKey } from './config/settings.ts';
+
+/** Everything an operator can choose, read and checked. */
+export interface Config {
+  mode: Mode;
+  host: string;
+  /** 0 = any free one. */
+  port: number;
+  /** Absolute. */
+  dataDir: string;
+  databaseUrl: string | null;
+  operatorKey: string | null;
+  /** Newest first; empty = a key file beside the data. */
+  masterKeys: string[];
+  allowHttp: boolean;
+  allowLoopback: boolean;
+  allowCidrs: string[];
+  /** Besides 443 and 8443. */
+  allowPorts: number[];
+  allowAnyPort: boolean;
+  wireFormat: string | object;
+  retryScheduleMs: number[];
+  timeoutMs: number;
+  /** Attempts under way at once to one endpoint. */
+  concurrency: number;
+  maxBodyBytes: number;
+  catalogue: 'open' | 'closed';
+  createTenants: boolean;
+  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+  /** 0 = for ever. */
+  retentionDays: number;
+  drainMs: number;
+}
+
+/** A setting that cannot be used. The message is one line: the setting, what is wrong, what to change. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+export interface ConfigInput {
+  mode: Mode;
+  /** By key of the setting (`dataDir`); true = given without a value. */
+  flags: Record<string, string | boolean>;
+  env: Record<string, string | undefined>;
+  /** Configuration file; null = none; absent = the one `POSTHORN_CONFIG` names, else `posthorn.config.json` if it is there. */
+  file?: string | null;
+}
+
+/** Variables that are not settings of the server, but ours. */
+const otherVariables = ['POSTHORN_CONFIG', 'POSTHORN_URL', 'POSTHORN_API_KEY'];
+const defaultFile = 'posthorn.config.json';
+
+/**
+ * Reads the settings: a flag before the environment, before the configuration file, before the default. An empty
+ * variable counts as not set. Reads files that settings name, and nothing else of the world.
+ * Throws {@link ConfigError}.
+ */
+export function loadConfig(input: ConfigInput): Config {
+  const { mode } = input;
+  const given = new Map<SettingKey, Given>();
+  const { source, values: fromFile } = readConfigFile(input);
+  refuseUnknown(Object.keys(fromFile), keys, (key) => `${key} in ${source}`);
+  refuseUnknown(Object.keys(input.flags), keys, (key) => `--${key}`);
+  refuseUnknown(ourVariables(input.env), [...settings.map(({ name }) => name), ...otherVariables], (name) => name);
+
+  for (const setting of settings) {
+    const { key, name, flag } = setting;
+    const flagValue = input.flags[key];
+    const variable = isInjected(name, input.env[name]) ? '' : (input.env[name] ?? '');
+    if (flagValue !== undefined) given.set(key, { source: flag, text: String(flagValue) });
+    else if (variable !== '') given.set(key, { source: name, text: variable });
+    else if (key in fromFile) given.set(key, { source: `${key} in ${source}`, text: fromFile[key]! });
+  }
+
+  const values = Object.fromEntries(
+    settings.map((setting) => [setting.key, read(setting, mode, given.get(setting.key))]),
+  ) as unknown as SettingValues;
+  checkWireFormat(values.wireFormat, given.get('wireFormat')?.source ?? 'POSTHORN_WIRE_FORMAT');
+  if (values.masterKey.length > 0 && values.masterKeyFile.length > 0) {
+    const [one, other] = [given.get('masterKey')!.source, given.get('masterKeyFile')!.source];
+    throw new ConfigError(`${one} and ${other} are both set; keep one of them`);
+  }
+
+  const { allowPorts, dataDir, drain, masterKey, masterKeyFile, maxBody, retrySchedule, timeout, ...rest } = values;
+  return {
+    ...rest,
+    mode,
+    dataDir: resolve(dataDir),
+    masterKeys: masterKey.length > 0 ? masterKey : masterKeyFile,
+    allowPorts: allowPorts === 'any' ? [] : allowPorts,
+    allowAnyPort: allowPorts === 'any',
+    retryScheduleMs: retrySchedule,
+    timeoutMs: timeout,
+    maxBodyBytes: maxBody,
+    drainMs: drain,
+  };
+}
+
+/** A value somebody gave, and how to name the place where they did. */
+interface Given {
+  source: string;
+  text: string;
+}
+
+const keys = settings.map(({ key }) => key as string);
+
+function read(setting: Setting, mode: Mode, given: Given | undefined): unknown {
+  try {
+    return setting.parse((given?.text ?? setting.default[mode]).trim(), mode);
+  } catch (error) {
+    throw new ConfigError(`${given?.source ?? setting.name}: ${oneLine((error as Error).message)}`);
+  }
+}
+
+function checkWireFormat(format: string | object, source: string): void {
+  try {
+    compileWireFormat(format as WireFormatSpec);
+  } catch (error) {
+    if (!(error instanceof WireFormatError)) throw error;
+    throw new ConfigError(`${source}: ${oneLine(error.message)}`);
+  }
+}
+
+function readConfigFile({ file, env }: ConfigInput): { source: string; values: Record<string, string> } {
+  const named = file === undefined ? env.POSTHORN_CONFIG || undefined : file;
+  if (named === null) return { source: '', values: {} };
+  const source = named ?? defaultFile;
+  let json: unknown;
+  try {
+    json = JSON.parse(readText(source));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new ConfigError(`${source} is not valid JSON: ${oneLine(error.message)}`);
+    if (named === undefined && (error as Error).message.startsWith('there is no file')) return { source, values: {} };
+    throw new ConfigError(`configuration file: ${(error as Error).message}`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new ConfigError(`${source} holds no JSON object; write { "port": 3001 }`);
+  }
+  const values: Record<string, string> = {};
+  for (const [key, value] of Object.entries(json)) {
+    const text = textOf(value);
+    if (text === null) throw new ConfigError(`${key} in ${source}: null is no value; leave the line out`);
+    values[key] = text;
+  }
+  return { source, values };
+}
+
+/** A value in the file as it would be written in a variable: lists with commas, objects as JSON. */
+function textOf(value: unknown): string | null {
+  if (value === null) return null;
+  if (Array.isArray(value)) return value.map(textOf).join(',');
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+function ourVariables(env: ConfigInput['env']): string[] {
+  return Object.keys(env).filter((name) => name.startsWith('POSTHORN_') && !isInjected(name, env[name]));
+}
+
+/**
+ * Kubernetes gives every pod beside a Service called `posthorn` the variables POSTHORN_SERVICE_HOST,
+ * POSTHORN_PORT_3001_TCP and POSTHORN_PORT=tcp://…: nobody set those, so they are no settings.
+ */
+function isInjected(name: string, value: string | undefined): boolean {
+  return (
+    /^POSTHORN_(SERVICE_(HOST|PORT)|PORT_\d)/.test(name) || (name === 'POSTHORN_PORT' && /^\w+:\/\//.test(value ?? ''))
+  );
+}
+
+function refuseUnknown(names: readonly string[], known: readonly string[], describe: (name: string) => string): void {
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    const near = nearest(name, known);
+    const remedy = near === null ? 'remove it, or see docs/configuration.md' : `did you mean ${describe(near)}?`;
+    throw new ConfigError(`${describe(name)}: there is no such setting; ${oneLine(remedy)}`);
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*[\r\n]+\s*/g, ' ');
+}

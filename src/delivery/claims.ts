@@ -1,0 +1,219 @@
+import type { Logger } from 'pino';
+import type { Id } from '../model/id.ts';
+import type { Event } from '../model/event.ts';
+import type { ClaimedDelivery, ClaimRequest, Store } from '../store/store.ts';
+import type { Line } from './line.ts';
+import type { Lines } from './lines.ts';
+import { EventMessage } from './message.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import type { Worker } from './worker.ts';
+
+/** Deliveries leased by one call. */
+const LIMIT = 512;
+/** Of them, of one endpoint. */
+const PER_ENDPOINT = 128;
+const AGAIN_AFTER_FAULT_MS = 1_000;
+/** The clock of the machine may jump: it is looked at again at least this often while something waits for its time. */
+const LONGEST_SLEEP_MS = 60_000;
+
+export interface ClaimsOptions {
+  store: Store;
+  lines: Lines;
+  subscriptions: Subscriptions;
+  worker: () => Worker;
+  log: Logger;
+  now: () => number;
+}
+
+/**
+ * Brings back from the store what is due again and what never had room in memory. It sleeps until the next delivery is
+ * due or a line has room for its backlog: it never polls.
+ */
+export class Claims {
+  readonly #o: ClaimsOptions;
+  readonly #backlog = new Set<Line>();
+  #nextDueAt: number | null = null;
+  /** The ring over all tenants has not been walked to its end. */
+  #ringIsDue = true;
+  #lastWasRing = false;
+  #isRunning = false;
+  #isStopped = false;
+  /** Nothing fitted: go on as soon as something does. */
+  #isBlocked = false;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAt = 0;
+  #idle: Promise<void> = Promise.resolve();
+
+  constructor(options: ClaimsOptions) {
+    this.#o = options;
+  }
+
+  /** Looks through everything that is due. */
+  start(): void {
+    this.#ringIsDue = true;
+    this.#kick();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    await this.#idle;
+  }
+
+  /** A delivery will be due in the store at this time (epoch ms). */
+  dueAt(at: number): void {
+    if (this.#nextDueAt === null || at < this.#nextDueAt) {
+      this.#nextDueAt = at;
+      this.#arm();
+    }
+  }
+
+  /** The store holds deliveries of this line that are due and leased by nobody. */
+  hasBacklog(line: Line): void {
+    line.hasBacklog = true;
+    this.#backlog.add(line);
+    if (this.#hasRoom(line)) this.#kick();
+  }
+
+  /** A slot of this line came free, or its pause ended. */
+  onFinish(line: Line): void {
+    if ((line.hasBacklog && this.#hasRoom(line)) || (this.#isBlocked && !this.#o.lines.isFull)) this.#kick();
+  }
+
+  #hasRoom(line: Line): boolean {
+    return line.pausedUntil === 0 && line.queue.length <= line.limit && this.#o.lines.room(line) > 0;
+  }
+
+  #arm(): void {
+    if (this.#nextDueAt === null || this.#isStopped || this.#isRunning) return;
+    const now = this.#o.now();
+    const at = Math.min(this.#nextDueAt, now + LONGEST_SLEEP_MS);
+    if (this.#timer && this.#timerAt <= at) return;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.#kick();
+      },
+      Math.max(0, at - now),
+    );
+  }
+
+  #kick(): void {
+    if (this.#isRunning || this.#isStopped) return;
+    this.#isRunning = true;
+    this.#idle = this.#run().then(
+      () => {
+        this.#isRunning = false;
+        this.#arm();
+      },
+      (error: unknown) => {
+        this.#isRunning = false;
+        this.#ringIsDue = true;
+        this.#o.log.warn({ error: String(error) }, 'claim.failed');
+        setTimeout(() => {
+          this.#kick();
+        }, AGAIN_AFTER_FAULT_MS).unref();
+      },
+    );
+  }
+
+  async #run(): Promise<void> {
+    const { lines, now } = this.#o;
+    this.#isBlocked = false;
+    while (!this.#isStopped) {
+      if (lines.isFull) {
+        this.#isBlocked = true;
+        return;
+      }
+      const roomy = [...this.#backlog].filter((line) => this.#hasRoom(line));
+      const ringIsDue = this.#ringIsDue || (this.#nextDueAt !== null && this.#nextDueAt <= now());
+      if (ringIsDue && !(this.#lastWasRing && roomy.length > 0)) await this.#walkRing();
+      else if (roomy.length > 0) await this.#fetchBacklog(roomy.slice(0, LIMIT / 4));
+      else return;
+    }
+  }
+
+  async #walkRing(): Promise<void> {
+    this.#lastWasRing = true;
+    const except = new Map<Id, Line>();
+    for (const line of this.#o.lines.all()) {
+      // Lines that fetch their backlog by themselves, or are full or paused, would only take places in the ring.
+      if (line.hasBacklog || line.pausedUntil > 0 || this.#o.lines.room(line) < PER_ENDPOINT)
+        except.set(line.endpointId, line);
+    }
+    const result = await this.#claim({
+      limit: LIMIT,
+      perEndpoint: PER_ENDPOINT,
+      only: null,
+      except: new Set(except.keys()),
+    });
+    this.#ringIsDue = result.more;
+    this.#nextDueAt = result.nextDueAt;
+    for (const line of except.values()) if (!line.hasBacklog) this.#remember(line);
+    for (const [endpointId, count] of result.counts) {
+      const line = this.#o.lines.find(endpointId);
+      if (line && count >= PER_ENDPOINT) this.#remember(line);
+    }
+  }
+
+  #remember(line: Line): void {
+    line.hasBacklog = true;
+    this.#backlog.add(line);
+  }
+
+  async #fetchBacklog(candidates: readonly Line[]): Promise<void> {
+    this.#lastWasRing = false;
+    for (const line of candidates) line.hasBacklog = false; // set again by whoever spills while the claim is under way
+    const perEndpoint = PER_ENDPOINT;
+    const result = await this.#claim({
+      limit: LIMIT,
+      perEndpoint,
+      only: candidates.map((line) => ({ tenantId: line.tenant.tenantId, endpointId: line.endpointId })),
+      except: new Set(),
+    }).catch((error: unknown) => {
+      for (const line of candidates) this.#remember(line);
+      throw error;
+    });
+    const cutShort = result.total >= LIMIT;
+    for (const line of candidates) {
+      const count = result.counts.get(line.endpointId) ?? 0;
+      this.#backlog.delete(line);
+      if (line.hasBacklog || count >= perEndpoint || cutShort) this.#remember(line); // moved to the end: the others are next
+    }
+    if (result.nextDueAt !== null) this.dueAt(result.nextDueAt);
+  }
+
+  async #claim(
+    request: Omit<ClaimRequest, 'now'>,
+  ): Promise<{ counts: Map<Id, number>; total: number; more: boolean; nextDueAt: number | null }> {
+    const { store, now } = this.#o;
+    const { deliveries, more, nextDueAt } = await store.claim({ ...request, now: now() });
+    const counts = new Map<Id, number>();
+    const messages = new Map<Event, EventMessage>();
+    for (const claimed of deliveries) {
+      counts.set(claimed.endpointId, (counts.get(claimed.endpointId) ?? 0) + 1);
+      this.#take(claimed, messages);
+    }
+    this.#o.worker().pump();
+    return { counts, total: deliveries.length, more, nextDueAt };
+  }
+
+  #take(claimed: ClaimedDelivery, messages: Map<Event, EventMessage>): void {
+    const { lines, subscriptions, worker } = this.#o;
+    const { event } = claimed;
+    let message = messages.get(event);
+    if (!message) messages.set(event, (message = new EventMessage(event)));
+    const work = { id: claimed.id, attemptCount: claimed.attemptCount, scheduleStart: claimed.scheduleStart, message };
+    const live = subscriptions.find(claimed.endpointId);
+    if (!live?.endpoint.isActive) {
+      worker().unsendable(event.tenantId, work, live);
+      return;
+    }
+    const line = lines.line(event.tenantId, claimed.endpointId, live.concurrency);
+    lines.reserve(line, event.data.length);
+    lines.enter(line, work);
+  }
+}

@@ -1,0 +1,150 @@
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import formatsModule from 'ajv-formats';
+import { badField, notFound, PosthornError, type FieldError } from '../errors.ts';
+import { isEventType, isWildcard } from '../model/event.ts';
+import type { EventType } from '../model/tenant.ts';
+import type { Store } from '../store/store.ts';
+import type { EventTypeVerbs } from './engine.ts';
+
+const MAX_NAMED = 20;
+const MAX_SCHEMA_BYTES = 64 * 1024;
+
+export interface EventTypesOptions {
+  store: Store;
+  /** `closed`: only types of the catalogue are published and subscribed to. */
+  catalogue: 'open' | 'closed';
+  now: () => number;
+}
+
+/** The catalogue: names, and for those with a JSON Schema the check of every payload at the door. */
+export class EventTypes implements EventTypeVerbs {
+  readonly #o: EventTypesOptions;
+  readonly #types = new Map<string, EventType>();
+  readonly #validators = new Map<string, ValidateFunction>();
+
+  constructor(options: EventTypesOptions) {
+    this.#o = options;
+  }
+
+  async load(): Promise<void> {
+    for (const type of await this.#o.store.eventTypes.all()) this.#remember(type);
+  }
+
+  list(): readonly EventType[] {
+    return [...this.#types.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get(name: string): EventType {
+    const type = this.#types.get(name);
+    if (!type) throw notFound('event type', name);
+    return type;
+  }
+
+  async put(input: Parameters<EventTypeVerbs['put']>[0]): Promise<EventType> {
+    if (!isEventType(input.name)) {
+      throw badField('name', 'must be like "order.created": segments of letters, digits, "_" and "-", joined by dots');
+    }
+    const before = this.#types.get(input.name);
+    const now = this.#o.now();
+    const type: EventType = {
+      name: input.name,
+      description: input.description ?? null,
+      schema: input.schema ?? null,
+      examples: input.examples ?? [],
+      isArchived: input.isArchived ?? false,
+      createdAt: before?.createdAt ?? now,
+      updatedAt: now,
+    };
+    const validator = compile(type);
+    type.examples.forEach((example, i) => {
+      if (validator && !validator(example)) {
+        const [first] = fieldErrors(validator.errors, `examples[${i}]`);
+        throw badField(first!.field, `does not match the schema: ${first!.message}`);
+      }
+    });
+    await this.#o.store.eventTypes.put(type);
+    this.#remember(type);
+    return type;
+  }
+
+  async remove(name: string): Promise<void> {
+    this.get(name);
+    await this.#o.store.eventTypes.remove(name);
+    this.#types.delete(name);
+    this.#validators.delete(name);
+  }
+
+  /** Throws where the type may not be published, or the payload does not match its schema. `path`: `` or `events[3].`. */
+  checkData(name: string, value: unknown, path: string): void {
+    const type = this.#types.get(name);
+    if (!type || type.isArchived) {
+      if (this.#o.catalogue === 'open' && !type) return;
+      const field = `${path}type`;
+      const message = type
+        ? `"${name}" is archived; publish another type, or un-archive it`
+        : `"${name}" is not in the catalogue; ${this.#valid()}`;
+      throw new PosthornError('UNKNOWN_EVENT_TYPE', `${field}: ${message}`, { fields: [{ field, message }] });
+    }
+    const validator = this.#validators.get(name);
+    if (!validator || validator(value)) return;
+    const fields = fieldErrors(validator.errors, `${path}data`);
+    throw new PosthornError('INVALID_EVENT_DATA', `${fields[0]!.field}: ${fields[0]!.message}`, { fields });
+  }
+
+  /** Where the catalogue is closed: the message about the patterns that no known type can match; else null. */
+  unknownIn(patterns: readonly string[]): string | null {
+    if (this.#o.catalogue === 'open') return null;
+    const unknown = patterns.filter((pattern) => !isWildcard(pattern) && !this.#types.has(pattern));
+    return unknown.length === 0 ? null : `unknown event types: ${unknown.join(', ')}; ${this.#valid()}`;
+  }
+
+  #valid(): string {
+    const names = this.list()
+      .filter(({ isArchived }) => !isArchived)
+      .map(({ name }) => name);
+    if (names.length === 0) return 'the catalogue is empty';
+    const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : '';
+    return `valid ones are ${names.slice(0, MAX_NAMED).join(', ')}${more}`;
+  }
+
+  #remember(type: EventType): void {
+    this.#types.set(type.name, type);
+    const validator = compile(type);
+    if (validator) this.#validators.set(type.name, validator);
+    else this.#validators.delete(type.name);
+  }
+}
+
+/** A fresh ajv for each schema, so that the `$id` of one never meets that of another. Nothing is ever fetched for a `$ref`. */
+function compile(type: EventType): ValidateFunction | null {
+  if (type.schema === null) return null;
+  if (JSON.stringify(type.schema).length > MAX_SCHEMA_BYTES)
+    throw badField('schema', `must be at most ${MAX_SCHEMA_BYTES} bytes`);
+  const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true });
+  formatsModule.default(ajv);
+  try {
+    return ajv.compile(type.schema);
+  } catch (cause) {
+    throw badField('schema', `is not a JSON Schema (draft 2020-12): ${(cause as Error).message}`);
+  }
+}
+
+/** `/items/0/total` below `data` becomes `data.items[0].total`. */
+function fieldErrors(errors: readonly ErrorObject[] | null | undefined, root: string): FieldError[] {
+  return (errors ?? []).map((error) => {
+    let field = root;
+    for (const part of error.instancePath.split('/').slice(1)) {
+      const name = part.replaceAll('~1', '/').replaceAll('~0', '~');
+      field += /^\d+$/.test(name) ? `[${name}]` : `.${name}`;
+    }
+    if (error.keyword === 'required') field += `.${String(error.params['missingProperty'])}`;
+    if (error.keyword === 'additionalProperties') field += `.${String(error.params['additionalProperty'])}`;
+    const message =
+      error.keyword === 'required'
+        ? 'is missing'
+        : error.keyword === 'additionalProperties'
+          ? 'is not known to the schema'
+          : (error.message ?? 'is not valid');
+    return { field, message };
+  });
+}

@@ -1,0 +1,86 @@
+import type { Logger } from 'pino';
+import type { Event } from '../model/event.ts';
+import type { Store } from '../store/store.ts';
+import { Assignment } from './assignment.ts';
+import type { Claims } from './claims.ts';
+import type { Lines } from './lines.ts';
+import { EventMessage } from './message.ts';
+import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
+import type { Worker } from './worker.ts';
+
+/** Deliveries stored by one transaction: enough to be quick, few enough that the acks of others do not wait for long. */
+export const FAN_OUT_SLICE = 1_000;
+const AGAIN_AFTER_FAULT_MS = 1_000;
+
+export interface FanOutOptions {
+  store: Store;
+  lines: Lines;
+  subscriptions: Subscriptions;
+  claims: Claims;
+  worker: Worker;
+  log: Logger;
+  now: () => number;
+}
+
+/**
+ * Finishes the fan-out of events with more endpoints than one transaction should write. The event row remembers how
+ * far it came, so a crash in the middle is taken up at the next start.
+ */
+export class FanOuts {
+  readonly #o: FanOutOptions;
+  #chain: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(options: FanOutOptions) {
+    this.#o = options;
+  }
+
+  /** Goes on with these endpoints, one slice after the other, after the fan-outs already under way. */
+  continue(event: Event, rest: readonly LiveEndpoint[]): void {
+    this.#chain = this.#chain.then(() => this.#run(event, rest));
+  }
+
+  /** Takes up what a crash cut off: the endpoints that match now and were not reached. */
+  async resume(): Promise<void> {
+    for (const { event, after } of await this.#o.store.unfinishedFanOuts(10_000)) {
+      this.continue(
+        event,
+        this.#o.subscriptions.match(event.tenantId, event.type).filter(({ endpoint }) => endpoint.id > after),
+      );
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#chain;
+  }
+
+  async #run(event: Event, rest: readonly LiveEndpoint[]): Promise<void> {
+    const { store, lines, claims, worker, log, now } = this.#o;
+    const message = new EventMessage(event);
+    for (let at = 0; !this.#isStopped;) {
+      const slice = rest.slice(at, at + FAN_OUT_SLICE);
+      const isLast = at + slice.length >= rest.length;
+      const assignment = new Assignment(lines, event, slice, now());
+      try {
+        const after = isLast ? null : slice.at(-1)!.endpoint.id;
+        await store.extendFanOut({
+          tenantId: event.tenantId,
+          eventId: event.id,
+          deliveries: assignment.deliveries,
+          after,
+          now: now(),
+        });
+      } catch (error) {
+        assignment.giveUp();
+        log.warn({ event: message.id, error: String(error) }, 'fan-out.interrupted');
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
+        continue;
+      }
+      assignment.enter(message, claims);
+      worker.pump();
+      if (isLast) return;
+      at += slice.length;
+    }
+  }
+}

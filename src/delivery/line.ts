@@ -1,0 +1,61 @@
+import type { Id } from '../model/id.ts';
+import type { EventMessage } from './message.ts';
+import { Queue } from './queue.ts';
+
+/** A delivery leased by this node. */
+export interface Work {
+  readonly id: Id;
+  readonly attemptCount: number;
+  readonly scheduleStart: number;
+  readonly message: EventMessage;
+}
+
+/** The fewest exchanges at once that a failing endpoint keeps, so that its backlog is still tried and settled. */
+const FLOOR = 4;
+
+/** The waiting line of one endpoint on this node. */
+export class Line {
+  readonly endpointId: Id;
+  readonly tenant: TenantLines;
+  readonly queue = new Queue<Work>();
+  inFlight = 0;
+  /** Deliveries that have room in memory: those waiting, and those being stored. */
+  reserved = 0;
+  /** Exchanges at once, between a floor and the endpoint's own limit: halved by a failure, one more by a success. */
+  limit: number;
+  /** Epoch ms until which the receiver asked to be left alone; 0 = not. */
+  pausedUntil = 0;
+  /** The store may hold due deliveries for it that no node has leased. */
+  hasBacklog = false;
+  /** True while it stands in its tenant's ring. */
+  isReady = false;
+  failuresInRow = 0;
+
+  constructor(endpointId: Id, tenant: TenantLines, limit: number) {
+    this.endpointId = endpointId;
+    this.tenant = tenant;
+    this.limit = limit;
+  }
+
+  succeeded(max: number): void {
+    this.failuresInRow = 0;
+    if (this.limit !== max) this.limit = Math.min(max, this.limit + 1);
+  }
+
+  failed(max: number): void {
+    this.failuresInRow++;
+    this.limit = Math.max(Math.min(FLOOR, max), this.limit >> 1);
+  }
+}
+
+/** The lines of one tenant, and which of them could send now. */
+export class TenantLines {
+  readonly tenantId: string;
+  readonly ready = new Queue<Line>();
+  inFlight = 0;
+  isReady = false;
+
+  constructor(tenantId: string) {
+    this.tenantId = tenantId;
+  }
+}

@@ -1,0 +1,169 @@
+import type { Id } from '../model/id.ts';
+import { Line, TenantLines, type Work } from './line.ts';
+import { Queue } from './queue.ts';
+
+/** Tenants passed over in one turn before the search for a free one is given up until the next change. */
+const MAX_SKIPS = 64;
+
+/** The share of the room in memory that only lines without failures may use. */
+const RESERVE = 0.1;
+
+export interface LinesOptions {
+  /** Exchanges at once on this node. */
+  slots: number;
+  /** Deliveries that wait in memory, at most. */
+  capacity: number;
+  /** Bytes of their payloads, at most. */
+  capacityBytes: number;
+}
+
+/**
+ * The lines of all endpoints on this node, and who goes next.
+ *
+ * Both the room in memory and the slots on the wire are shared by the rule of dynamic thresholds (Choudhury and Hahne,
+ * 1998): nobody may hold more than what is still free. One loud tenant gets half, two get a third each, n leave
+ * 1/(n+1) for the next one: without a number to configure, and without a tenant that finds nothing left.
+ */
+export class Lines {
+  readonly #options: LinesOptions;
+  readonly #lines = new Map<Id, Line>();
+  readonly #tenants = new Map<string, TenantLines>();
+  #ready = new Queue<TenantLines>();
+  #inFlight = 0;
+  #waiting = 0;
+  #bytes = 0;
+
+  constructor(options: LinesOptions) {
+    this.#options = options;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** True where nothing more fits in memory: a publish waits. */
+  get isFull(): boolean {
+    return this.#waiting >= this.#options.capacity || this.#bytes >= this.#options.capacityBytes;
+  }
+
+  line(tenantId: string, endpointId: Id, limit: number): Line {
+    let line = this.#lines.get(endpointId);
+    if (!line) {
+      let tenant = this.#tenants.get(tenantId);
+      if (!tenant) this.#tenants.set(tenantId, (tenant = new TenantLines(tenantId)));
+      this.#lines.set(endpointId, (line = new Line(endpointId, tenant, limit)));
+    }
+    return line;
+  }
+
+  find(endpointId: Id): Line | null {
+    return this.#lines.get(endpointId) ?? null;
+  }
+
+  all(): IterableIterator<Line> {
+    return this.#lines.values();
+  }
+
+  /** Forgets the line of a deleted endpoint once it is empty. */
+  forget(endpointId: Id): void {
+    const line = this.#lines.get(endpointId);
+    if (line && line.inFlight === 0 && line.reserved === 0 && line.queue.length === 0) this.#lines.delete(endpointId);
+  }
+
+  /** How many more deliveries this line may take into memory now. */
+  room(line: Line): number {
+    const { capacity, capacityBytes } = this.#options;
+    if (this.#bytes >= capacityBytes) return 0;
+    let free = capacity - this.#waiting;
+    if (line.failuresInRow > 0 || line.pausedUntil > 0) free -= capacity * RESERVE;
+    return Math.max(0, Math.floor(free - line.reserved));
+  }
+
+  /** Takes room for one delivery before it is stored, so that it is there when the commit returns. */
+  reserve(line: Line, bytes: number): void {
+    line.reserved++;
+    this.#waiting++;
+    this.#bytes += bytes;
+  }
+
+  /** Gives room back: the delivery went on the wire, or was not stored after all. */
+  release(line: Line, bytes: number): void {
+    line.reserved--;
+    this.#waiting--;
+    this.#bytes -= bytes;
+  }
+
+  /** Puts a delivery that has room into its line. */
+  enter(line: Line, work: Work): void {
+    line.queue.push(work);
+    this.makeReady(line);
+  }
+
+  /** Puts a line into its tenant's ring if it could send something. */
+  makeReady(line: Line): void {
+    if (line.isReady || line.queue.length === 0 || line.inFlight >= line.limit || line.pausedUntil > 0) return;
+    line.isReady = true;
+    const { tenant } = line;
+    tenant.ready.push(line);
+    if (!tenant.isReady) {
+      tenant.isReady = true;
+      this.#ready.push(tenant);
+    }
+  }
+
+  /**
+   * The next delivery to send, or null: none waits, no slot is free, or those that wait hold their share already.
+   * Takes a slot; give it back with {@link finish}.
+   */
+  next(): { line: Line; work: Work } | null {
+    for (let skips = 0; this.#ready.length > 0 && skips < MAX_SKIPS;) {
+      const free = this.#options.slots - this.#inFlight;
+      if (free <= 0) return null;
+      const tenant = this.#ready.shift()!;
+      if (tenant.inFlight >= free) {
+        this.#ready.push(tenant);
+        skips++;
+        continue;
+      }
+      const line = tenant.ready.shift();
+      if (!line) {
+        tenant.isReady = false;
+        continue;
+      }
+      line.isReady = false;
+      this.#ready.push(tenant);
+      if (line.inFlight >= line.limit || line.pausedUntil > 0) continue;
+      const work = line.queue.shift();
+      if (!work) continue;
+      this.release(line, work.message.data.length);
+      this.#inFlight++;
+      tenant.inFlight++;
+      line.inFlight++;
+      this.makeReady(line);
+      return { line, work };
+    }
+    return null;
+  }
+
+  /** An exchange ended: its slot is free. */
+  finish(line: Line): void {
+    this.#inFlight--;
+    line.tenant.inFlight--;
+    line.inFlight--;
+    this.makeReady(line);
+  }
+
+  /** Empties a line, as when its endpoint is disabled or deleted: the work is the caller's to settle. */
+  drain(line: Line): Work[] {
+    const drained: Work[] = [];
+    for (let work = line.queue.shift(); work; work = line.queue.shift()) {
+      this.release(line, work.message.data.length);
+      drained.push(work);
+    }
+    return drained;
+  }
+}

@@ -1,0 +1,213 @@
+import { createHash } from 'node:crypto';
+import { badField, PosthornError } from '../errors.ts';
+import { isEventType, type Event } from '../model/event.ts';
+import { newId } from '../model/id.ts';
+import type { AcceptEntry, AcceptOutcome, Store } from '../store/store.ts';
+import { Assignment } from './assignment.ts';
+import type { Claims } from './claims.ts';
+import type { Published, PublishInput } from './engine.ts';
+import type { EventTypes } from './event-types.ts';
+import { FAN_OUT_SLICE, type FanOuts } from './fan-out.ts';
+import type { Lines } from './lines.ts';
+import { EventMessage, publicEventId } from './message.ts';
+import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
+import type { Worker } from './worker.ts';
+
+/** How long a publish waits for room before it is refused. */
+const PATIENCE_MS = 5_000;
+/** Publishes that may wait for room; more are refused at once. */
+const MAX_WAITING = 20_000;
+/** Deliveries that one call may store in the transaction of its events. */
+const MAX_ROWS = 10_000;
+
+const OWN_ID = /^[\x21-\x7e]{1,128}$/;
+const LABEL = /^[^\p{Cc}]{1,256}$/u;
+
+export interface PublisherOptions {
+  store: Store;
+  lines: Lines;
+  subscriptions: Subscriptions;
+  eventTypes: EventTypes;
+  claims: Claims;
+  worker: Worker;
+  fanOuts: FanOuts;
+  now: () => number;
+}
+
+/** One event between the door and its commit. */
+interface Draft {
+  readonly entry: AcceptEntry;
+  readonly assignment: Assignment;
+  /** Everybody who gets it, and how many of them this transaction stores. */
+  readonly matched: readonly LiveEndpoint[];
+  readonly stored: number;
+}
+
+/** Takes events in: checked, matched, stored with their deliveries in one transaction, handed to the lines in memory. */
+export class Publisher {
+  readonly #o: PublisherOptions;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(options: PublisherOptions) {
+    this.#o = options;
+  }
+
+  async publish(tenantId: string, input: PublishInput): Promise<Published> {
+    this.#check(input, '');
+    const published = await this.#accept(tenantId, [input], FAN_OUT_SLICE);
+    return published[0]!;
+  }
+
+  async publishBatch(tenantId: string, inputs: readonly PublishInput[]): Promise<Published[]> {
+    const seen = new Set<string>();
+    inputs.forEach((input, i) => {
+      const path = `events[${i}].`;
+      this.#check(input, path);
+      for (const [field, value] of [
+        ['id', input.id],
+        ['idempotencyKey', input.idempotencyKey],
+      ] as const) {
+        if (value == null) continue;
+        if (seen.has(`${field}:${value}`))
+          throw badField(path + field, 'stands twice in this batch; each event needs its own');
+        seen.add(`${field}:${value}`);
+      }
+    });
+    return this.#accept(tenantId, inputs, Math.max(1, Math.min(FAN_OUT_SLICE, Math.floor(MAX_ROWS / inputs.length))));
+  }
+
+  /** A slot came free: publishes that wait for room may look again. */
+  onRoom(): void {
+    if (this.#waiting.size === 0) return;
+    for (const go of this.#waiting) {
+      if (this.#o.lines.isFull) return;
+      go();
+    }
+  }
+
+  #check(input: PublishInput, path: string): void {
+    if (!isEventType(input.type)) {
+      throw badField(
+        `${path}type`,
+        'must be a name like "order.created": segments of letters, digits, "_" and "-", joined by dots, 128 characters at most',
+      );
+    }
+    if (input.id != null && !OWN_ID.test(input.id)) {
+      throw badField(`${path}id`, 'must be 1 to 128 visible ASCII characters without spaces');
+    }
+    for (const name of ['category', 'group', 'source'] as const) {
+      const value = input[name];
+      if (value != null && !LABEL.test(value)) {
+        throw badField(path + name, 'must be 1 to 256 characters, none of them a control character');
+      }
+    }
+    this.#o.eventTypes.checkData(input.type, input.value, path);
+  }
+
+  async #accept(tenantId: string, inputs: readonly PublishInput[], slice: number): Promise<Published[]> {
+    if (this.#o.lines.isFull) await this.#room();
+    const drafts = inputs.map((input) => this.#draft(tenantId, input, slice));
+    let outcomes: AcceptOutcome[];
+    try {
+      outcomes = await this.#o.store.accept(drafts.map(({ entry }) => entry));
+    } catch (error) {
+      for (const { assignment } of drafts) assignment.giveUp();
+      throw error;
+    }
+    const conflict = outcomes.findIndex((outcome) => outcome.kind === 'duplicate' && !outcome.sameBody);
+    if (conflict !== -1) {
+      // The store took none of them.
+      for (const { assignment } of drafts) assignment.giveUp();
+      const where = inputs.length > 1 ? `events[${conflict}]: ` : '';
+      throw new PosthornError(
+        'IDEMPOTENCY_CONFLICT',
+        `${where}this idempotency key or id was used before with another body. Use a new one for a new event.`,
+      );
+    }
+    const published = drafts.map((draft, i) => this.#enter(draft, outcomes[i]!));
+    this.#o.worker.pump();
+    return published;
+  }
+
+  /** Waits until something fits in memory; refuses when that takes too long. */
+  async #room(): Promise<void> {
+    if (this.#waiting.size >= MAX_WAITING) throw overloaded();
+    await new Promise<void>((resolve, reject) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#waiting.delete(go);
+        reject(overloaded());
+      }, PATIENCE_MS);
+      this.#waiting.add(go);
+    });
+  }
+
+  #draft(tenantId: string, input: PublishInput, slice: number): Draft {
+    const { lines, subscriptions, now } = this.#o;
+    const at = now();
+    const event: Event = {
+      id: newId(at),
+      tenantId,
+      ownId: input.id ?? null,
+      type: input.type,
+      data: input.data,
+      occurredAt: input.occurredAt ?? at,
+      category: input.category ?? null,
+      group: input.group ?? null,
+      source: input.source ?? null,
+      createdAt: at,
+    };
+    const matched = subscriptions.match(tenantId, input.type);
+    const first = matched.length > slice ? matched.slice(0, slice) : matched;
+    const assignment = new Assignment(lines, event, first, at);
+    const fanOutAfter = matched.length > first.length ? first.at(-1)!.endpoint.id : null;
+    return {
+      entry: { event, dedupe: dedupeOf(input), deliveries: assignment.deliveries, fanOutAfter },
+      assignment,
+      matched,
+      stored: first.length,
+    };
+  }
+
+  #enter({ entry, assignment, matched, stored }: Draft, outcome: AcceptOutcome): Published {
+    if (outcome.kind === 'duplicate') {
+      assignment.giveUp();
+      const id = publicEventId({ id: outcome.eventId, ownId: outcome.ownId });
+      return { id, deliveries: outcome.deliveries, duplicate: true };
+    }
+    const message = new EventMessage(entry.event);
+    assignment.enter(message, this.#o.claims);
+    if (stored < matched.length) this.#o.fanOuts.continue(entry.event, matched.slice(stored));
+    return { id: message.id, deliveries: matched.length, duplicate: false };
+  }
+}
+
+const NO_KEYS: AcceptEntry['dedupe'] = [];
+
+/** Keys and own ids share one table; their kind is part of the hash. The fingerprint is over everything the publisher said. */
+function dedupeOf(input: PublishInput): AcceptEntry['dedupe'] {
+  const { type, data, id, occurredAt, category, group, source, idempotencyKey } = input;
+  if (idempotencyKey == null && id == null) return NO_KEYS;
+  const fingerprint = hash(JSON.stringify([type, data, id, occurredAt, category, group, source]));
+  const dedupe: { key: string; fingerprint: string }[] = [];
+  if (idempotencyKey != null) dedupe.push({ key: hash(`key:${idempotencyKey}`), fingerprint });
+  if (id != null) dedupe.push({ key: ownIdKey(id), fingerprint });
+  return dedupe;
+}
+
+/** Under which a publisher's own id is found again. */
+export function ownIdKey(ownId: string): string {
+  return hash(`id:${ownId}`);
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 32);
+}
+
+function overloaded(): PosthornError {
+  return new PosthornError('OVERLOADED', undefined, { retryAfterSeconds: 5 });
+}

@@ -1,0 +1,102 @@
+import type { Logger } from 'pino';
+import type { DeliveryStatus } from '../model/delivery.ts';
+import type { Id } from '../model/id.ts';
+import type { DeliveryFilter, Store } from '../store/store.ts';
+import type { Claims } from './claims.ts';
+import type { Lines } from './lines.ts';
+import type { Subscriptions } from './subscriptions.ts';
+
+const SLICE = 500;
+/** Deliveries are counted no further before a bulk redelivery starts. */
+const COUNT_LIMIT = 10_000_000;
+const AGAIN_AFTER_FAULT_MS = 1_000;
+
+export interface RedeliveriesOptions {
+  store: Store;
+  lines: Lines;
+  subscriptions: Subscriptions;
+  claims: Claims;
+  log: Logger;
+  now: () => number;
+}
+
+/** Makes deliveries due again: one at a request, or all that a filter matches, in slices that disturb nobody. */
+export class Redeliveries {
+  readonly #o: RedeliveriesOptions;
+  #chain: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(options: RedeliveriesOptions) {
+    this.#o = options;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#chain;
+  }
+
+  /** Makes one delivery due now. Resolves to false where its status has no way there. */
+  async one(tenantId: string, deliveryId: Id, endpointId: Id): Promise<boolean> {
+    const { store, claims, now } = this.#o;
+    const dueAt = now();
+    const moved = await store.redeliver({ tenantId, deliveryIds: [deliveryId], dueAt, spacingMs: 0 });
+    if (moved.length === 0) return false;
+    this.#fetch(tenantId, endpointId);
+    claims.dueAt(dueAt);
+    return true;
+  }
+
+  /** How many deliveries match: what a bulk redelivery would touch. */
+  count(filter: DeliveryFilter): Promise<number> {
+    return this.#o.store.deliveries.count(filter, COUNT_LIMIT);
+  }
+
+  /**
+   * Starts making everything due that matches now; later matches are not touched. `ratePerSecond` spreads the due
+   * times. A crash leaves the rest as it was: the same call takes it up.
+   */
+  async start(
+    filter: DeliveryFilter & { status: readonly DeliveryStatus[] },
+    ratePerSecond: number | null = null,
+  ): Promise<{ deliveries: number }> {
+    const deliveries = await this.count(filter);
+    if (deliveries > 0)
+      this.#chain = this.#chain.then(() => this.#run(filter, ratePerSecond === null ? 0 : 1000 / ratePerSecond));
+    return { deliveries };
+  }
+
+  async #run(filter: DeliveryFilter, spacingMs: number): Promise<void> {
+    const { store, claims, log, now } = this.#o;
+    const startedAt = now();
+    let sent = 0;
+    for (let before: Id | null = null; !this.#isStopped;) {
+      try {
+        const rows = await store.deliveries.list(
+          { ...filter, to: Math.min(filter.to ?? startedAt + 1, startedAt + 1) },
+          { limit: SLICE, before },
+        );
+        if (rows.length === 0) break;
+        const dueAt = Math.round(startedAt + sent * spacingMs);
+        const moved = await store.redeliver({
+          tenantId: filter.tenantId,
+          deliveryIds: rows.map(({ id }) => id),
+          dueAt,
+          spacingMs,
+        });
+        sent += moved.length;
+        for (const endpointId of new Set(rows.map((row) => row.endpointId))) this.#fetch(filter.tenantId, endpointId);
+        claims.dueAt(dueAt);
+        before = rows.at(-1)!.id;
+      } catch (error) {
+        log.warn({ error: String(error) }, 'redelivery.interrupted');
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
+      }
+    }
+    log.info({ tenant: filter.tenantId, deliveries: sent }, 'redelivery.started');
+  }
+
+  #fetch(tenantId: string, endpointId: Id): void {
+    const live = this.#o.subscriptions.get(tenantId, endpointId);
+    if (live) this.#o.claims.hasBacklog(this.#o.lines.line(tenantId, endpointId, live.concurrency));
+  }
+}

@@ -1,0 +1,69 @@
+import type { Logger } from 'pino';
+import type { Store } from '../store/store.ts';
+
+const SLICE = 200;
+const FIRST_MS = 60_000;
+const EVERY_MS = 3_600_000;
+const DAY_MS = 86_400_000;
+/** Between two slices, so that the acks of others hardly notice. */
+const BREATHER_MS = 20;
+
+export interface RetentionOptions {
+  store: Store;
+  /** 0 = for ever. */
+  retentionDays: number;
+  log: Logger;
+  now: () => number;
+}
+
+/** Deletes what is older than the retention, once an hour, in slices. Open deliveries keep their event, however old. */
+export class Retention {
+  readonly #o: RetentionOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #isStopped = false;
+  #run: Promise<void> = Promise.resolve();
+
+  constructor(options: RetentionOptions) {
+    this.#o = options;
+  }
+
+  start(): void {
+    if (this.#o.retentionDays > 0) this.#next(FIRST_MS);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    await this.#run;
+  }
+
+  /** One sweep now; resolves to the number of events deleted. */
+  async sweep(): Promise<number> {
+    const { store, retentionDays, now } = this.#o;
+    const before = now() - retentionDays * DAY_MS;
+    let events = 0;
+    while (!this.#isStopped) {
+      const deleted = await store.prune({ before, limit: SLICE });
+      if (deleted === 0) break;
+      events += deleted;
+      await new Promise((resolve) => setTimeout(resolve, BREATHER_MS));
+    }
+    return events;
+  }
+
+  #next(afterMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#run = this.sweep().then(
+        (events) => {
+          if (events > 0) this.#o.log.info({ events }, 'retention.swept');
+        },
+        (error: unknown) => {
+          this.#o.log.warn({ error: String(error) }, 'retention.failed');
+        },
+      );
+      void this.#run.finally(() => {
+        if (!this.#isStopped) this.#next(EVERY_MS);
+      });
+    }, afterMs).unref();
+  }
+}

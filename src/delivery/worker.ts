@@ -1,0 +1,329 @@
+import type { Logger } from 'pino';
+import type { AttemptDetail } from '../model/attempt.ts';
+import type { DeliveryReason, DeliveryStatus } from '../model/delivery.ts';
+import { prefixes } from '../model/id.ts';
+import { decide } from '../model/retry.ts';
+import type { Settlement, Store } from '../store/store.ts';
+import type { Exchange, Sender } from '../transport/transport.ts';
+import type { SigningKey } from '../wire/wire.ts';
+import type { Line, Work } from './line.ts';
+import type { Lines } from './lines.ts';
+import { AttemptStamp } from './message.ts';
+import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
+
+/** Attempts whose outcome the store has not taken yet, beyond which nothing new is sent. */
+const MAX_UNSETTLED = 4096;
+const SETTLE_AGAIN_MS = 500;
+/** The longest pause that deliveries sit out in memory. */
+const PATIENCE_MS = 5_000;
+const MAX_PAUSE_MS = 60_000;
+
+export interface WorkerOptions {
+  store: Store;
+  sender: Sender;
+  lines: Lines;
+  subscriptions: Subscriptions;
+  log: Logger;
+  now: () => number;
+  random: () => number;
+  /** A slot came free: there may be room to claim for. */
+  onFinish: (line: Line) => void;
+  /** A delivery will be due in the store at this time. */
+  onDue: (dueAt: number) => void;
+  /** The receiver answered 410. */
+  onGone: (live: LiveEndpoint) => void;
+}
+
+/** Sends what waits in the lines, decides what an answer means, and has it settled. */
+export class Worker {
+  readonly #o: WorkerOptions;
+  #unsettled = 0;
+  #isPumping = false;
+  #isStopped = false;
+  #whenIdle: (() => void) | null = null;
+  readonly #pauses = new Set<NodeJS.Timeout>();
+
+  constructor(options: WorkerOptions) {
+    this.#o = options;
+  }
+
+  get unsettled(): number {
+    return this.#unsettled;
+  }
+
+  /** Sends as much as slots and shares allow. Call it when work entered a line or a slot came free. */
+  pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    while (!this.#isStopped && this.#unsettled < MAX_UNSETTLED) {
+      const next = this.#o.lines.next();
+      if (!next) break;
+      this.#send(next.line, next.work);
+    }
+    this.#isPumping = false;
+  }
+
+  /** Sends nothing new; resolves when what was on the wire is settled, or after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    this.#isStopped = true;
+    for (const timer of this.#pauses) clearTimeout(timer);
+    if (this.#isIdle) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      this.#whenIdle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  get #isIdle(): boolean {
+    return this.#o.lines.inFlight === 0 && this.#unsettled === 0;
+  }
+
+  #send(line: Line, work: Work): void {
+    const { subscriptions, sender, now } = this.#o;
+    const live = subscriptions.find(line.endpointId);
+    if (!live?.endpoint.isActive) {
+      this.unsendable(line.tenant.tenantId, work, live);
+      this.#finish(line);
+      return;
+    }
+    const at = now();
+    const number = work.attemptCount + 1;
+    const body = work.message.body(live.format);
+    const headers = live.format.headers(
+      work.message,
+      body,
+      keysAt(live, at),
+      new AttemptStamp(work.id, number, at),
+      live.extraHeaders,
+    );
+    sender.send({ url: live.endpoint.url, headers, body, timeoutMs: live.timeoutMs }, (exchange) => {
+      this.#ended(line, work, live, exchange);
+    });
+  }
+
+  /** Settles a delivery whose endpoint is disabled (held) or deleted (cancelled) without an attempt. */
+  unsendable(tenantId: string, work: Work, live: LiveEndpoint | null): void {
+    const status: DeliveryStatus = live ? 'held' : 'cancelled';
+    const reason: DeliveryReason = live ? 'endpoint_disabled' : 'endpoint_deleted';
+    this.giveBack(tenantId, work, status, reason, null);
+  }
+
+  /** Settles a delivery without an attempt. */
+  giveBack(
+    tenantId: string,
+    work: Work,
+    status: DeliveryStatus,
+    reason: DeliveryReason | null,
+    dueAt: number | null,
+  ): void {
+    this.#settle({
+      tenantId,
+      deliveryId: work.id,
+      attempt: null,
+      status,
+      reason,
+      attemptCount: work.attemptCount,
+      dueAt,
+      lastError: null,
+      now: this.#o.now(),
+    });
+    if (dueAt !== null) this.#o.onDue(dueAt);
+  }
+
+  #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange): void {
+    const { subscriptions, random, now } = this.#o;
+    if (exchange.reason === 'cancelled' && this.#isStopped) return; // its lease ends with the session
+    const at = now();
+    const number = work.attemptCount + 1;
+    const decision = decide(
+      { statusCode: exchange.statusCode, failure: exchange.reason, retryAfter: exchange.retryAfter },
+      number - work.scheduleStart,
+      number,
+      live.retry,
+      at,
+      random(),
+    );
+
+    let status: DeliveryStatus;
+    let reason: DeliveryReason | null = null;
+    let dueAt: number | null = null;
+    if (decision.kind === 'delivered') {
+      status = 'delivered';
+      line.succeeded(live.concurrency);
+    } else {
+      // The endpoint may have changed while the exchange was under way: what is true now decides what comes next.
+      const present = subscriptions.find(line.endpointId);
+      if (!present) {
+        status = 'cancelled';
+        reason = 'endpoint_deleted';
+      } else if (decision.kind === 'dead_letter') {
+        status = 'dead_letter';
+        reason = decision.reason;
+      } else if (!present.endpoint.isActive) {
+        status = 'held';
+        reason = 'endpoint_disabled';
+      } else {
+        status = 'pending';
+        dueAt = decision.dueAt;
+      }
+      this.#learn(line, live, exchange, decision.kind === 'retry' ? decision.pauseUntil : null, at);
+      if (decision.kind === 'dead_letter' && decision.disable && present) this.#o.onGone(present);
+    }
+
+    const lastError = status === 'delivered' ? null : (exchange.reason ?? String(exchange.statusCode));
+    this.#settle({
+      tenantId: line.tenant.tenantId,
+      deliveryId: work.id,
+      attempt: {
+        deliveryId: work.id,
+        number,
+        startedAt: exchange.startedAt,
+        durationMs: exchange.totalMs,
+        succeeded: status === 'delivered',
+        statusCode: exchange.statusCode,
+        failure: exchange.reason,
+        detail: JSON.stringify(detailOf(exchange)),
+      },
+      status,
+      reason,
+      attemptCount: number,
+      dueAt,
+      lastError,
+      now: at,
+    });
+    if (dueAt !== null) this.#o.onDue(dueAt);
+    if (this.#o.log.isLevelEnabled('debug') || status === 'dead_letter')
+      this.#report(line, work, exchange, number, status, reason, dueAt);
+    this.#finish(line);
+  }
+
+  /** What a failure tells about the endpoint as a whole: send less at once, or leave it alone for a while. */
+  #learn(line: Line, live: LiveEndpoint, exchange: Exchange, pauseUntil: number | null, at: number): void {
+    const { statusCode, reason } = exchange;
+    if (reason === null && statusCode !== null && statusCode < 500 && statusCode !== 429) {
+      line.succeeded(live.concurrency); // it answers, and quickly enough: a refusal concerns this event alone
+      return;
+    }
+    line.failed(live.concurrency);
+    if (reason === null && (statusCode === 429 || statusCode === 503)) {
+      this.#pause(line, pauseUntil ?? at + Math.min(MAX_PAUSE_MS, 1000 * 2 ** Math.min(6, line.failuresInRow - 1)), at);
+    }
+  }
+
+  #pause(line: Line, until: number, at: number): void {
+    if (until <= line.pausedUntil) return;
+    line.pausedUntil = until;
+    if (until - at > PATIENCE_MS) {
+      for (const work of this.#o.lines.drain(line)) this.giveBack(line.tenant.tenantId, work, 'pending', null, until);
+    }
+    const timer = setTimeout(
+      () => {
+        this.#pauses.delete(timer);
+        if (line.pausedUntil > this.#o.now()) return; // asked for longer meanwhile: a later timer ends it
+        this.resume(line);
+      },
+      Math.min(until - at, 2 ** 31 - 1),
+    );
+    this.#pauses.add(timer);
+  }
+
+  /** Ends a pause. */
+  resume(line: Line): void {
+    line.pausedUntil = 0;
+    this.#o.lines.makeReady(line);
+    this.pump();
+    this.#o.onFinish(line);
+  }
+
+  #finish(line: Line): void {
+    this.#o.lines.finish(line);
+    this.#o.onFinish(line);
+    this.pump();
+    if (this.#isIdle) this.#whenIdle?.();
+  }
+
+  #settle(settlement: Settlement): void {
+    this.#unsettled++;
+    this.#o.store.settle(settlement).then(
+      (isOurs) => {
+        this.#unsettled--;
+        if (!isOurs) this.#o.log.warn({ delivery: prefixes.delivery + settlement.deliveryId }, 'delivery.lease_lost');
+        if (this.#unsettled === MAX_UNSETTLED - 1) this.pump();
+        if (this.#whenIdle && this.#isIdle) this.#whenIdle();
+      },
+      (error: unknown) => {
+        // What happened must not be forgotten while the store is away: the outcome waits here and is written later.
+        // Not once stopping: then the lease ends with the session, and the next start sends once more.
+        this.#o.log.warn(
+          { delivery: prefixes.delivery + settlement.deliveryId, error: String(error) },
+          'delivery.not_settled',
+        );
+        const again = (): void => {
+          this.#unsettled--;
+          if (!this.#isStopped) this.#settle(settlement);
+        };
+        if (this.#isStopped) again();
+        else setTimeout(again, SETTLE_AGAIN_MS);
+      },
+    );
+  }
+
+  #report(
+    line: Line,
+    work: Work,
+    exchange: Exchange,
+    attemptNumber: number,
+    status: DeliveryStatus,
+    reason: DeliveryReason | null,
+    dueAt: number | null,
+  ): void {
+    const level = status === 'dead_letter' ? 'info' : 'debug';
+    this.#o.log[level](
+      {
+        tenant: line.tenant.tenantId,
+        delivery: prefixes.delivery + work.id,
+        event: work.message.id,
+        type: work.message.type,
+        endpoint: prefixes.endpoint + line.endpointId,
+        attemptNumber,
+        status,
+        reason,
+        statusCode: exchange.statusCode,
+        failure: exchange.reason,
+        durationMs: exchange.totalMs,
+        nextAttemptAt: dueAt === null ? null : new Date(dueAt).toISOString(),
+      },
+      'delivery.attempted',
+    );
+  }
+}
+
+const keyLists = new WeakMap<LiveEndpoint, { keys: SigningKey[]; until: number }>();
+
+/** The keys that sign at this moment, newest first: made anew only when one expires. */
+export function keysAt(live: LiveEndpoint, at: number): readonly SigningKey[] {
+  let list = keyLists.get(live);
+  if (!list || at >= list.until) {
+    const alive = live.keys.filter(({ expiresAt }) => expiresAt === null || expiresAt > at);
+    const until = Math.min(...alive.map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY));
+    keyLists.set(live, (list = { keys: alive.map(({ key }) => key), until }));
+  }
+  return list.keys;
+}
+
+function detailOf(exchange: Exchange): AttemptDetail {
+  const detail: AttemptDetail = {};
+  if (exchange.remoteAddress !== null) detail.remoteAddress = exchange.remoteAddress;
+  if (exchange.detail !== null) detail.note = exchange.detail;
+  if (exchange.dnsMs !== null) detail.dnsMs = exchange.dnsMs;
+  if (exchange.connectMs !== null) detail.connectMs = exchange.connectMs;
+  if (exchange.tlsMs !== null) detail.tlsMs = exchange.tlsMs;
+  if (exchange.firstByteMs !== null) detail.firstByteMs = exchange.firstByteMs;
+  if (exchange.responseHeaders !== null) detail.responseHeaders = exchange.responseHeaders;
+  if (exchange.responseBody) detail.responseBody = exchange.responseBody;
+  if (exchange.responseTruncated) detail.responseTruncated = true;
+  return detail;
+}

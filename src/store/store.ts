@@ -1,0 +1,239 @@
+import type { Attempt } from '../model/attempt.ts';
+import type { Delivery, DeliveryReason, DeliveryStatus } from '../model/delivery.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import type { Event } from '../model/event.ts';
+import type { Id } from '../model/id.ts';
+import type { ApiKey, EventType, Tenant } from '../model/tenant.ts';
+
+/**
+ * The port to durable storage. Every verb is one whole transaction; a promise resolves only after it is durable
+ * (fsynced). Verbs called in the same turn, or while a commit is under way, share the next commit.
+ *
+ * A store that cannot write rejects with a `PosthornError` (`STORE_UNAVAILABLE`, `STORE_FULL`) and has changed nothing.
+ */
+export interface Store {
+  /**
+   * Opens or creates the store, refuses pending migrations unless `migrate`, takes the embedded store's exclusive lock,
+   * begins a session (the lease token of this process) and gives orphaned deliveries back to `pending`.
+   */
+  open(options: { migrate: boolean; now: number }): Promise<void>;
+  /** Finishes what was called, releases the lease on what is still `sending`, closes. Tolerates never-opened and twice-closed. */
+  close(): Promise<void>;
+  /** Throws where the store would not answer or take a write; for `/readyz`. */
+  check(): Promise<void>;
+
+  // The way of a delivery: hand-written, batched in group commits, measured in bench/.
+
+  /**
+   * Stores events with their deliveries. All entries of one call commit together, in order; where one of them repeats
+   * a key with another fingerprint, nothing of this call is stored.
+   */
+  accept(entries: readonly AcceptEntry[]): Promise<AcceptOutcome[]>;
+  /** Adds further deliveries to an accepted event whose fan-out is larger than one transaction should be. */
+  extendFanOut(fanOut: FanOutSlice): Promise<void>;
+  /** Events whose fan-out was cut off by a crash, oldest first. */
+  unfinishedFanOuts(limit: number): Promise<{ event: Event; after: Id }[]>;
+  /**
+   * Writes an attempt (if one was made) and moves the delivery, where this session still holds its lease.
+   * Resolves to false, having changed nothing, where it does not: somebody else took over, and their word stands.
+   */
+  settle(settlement: Settlement): Promise<boolean>;
+  /**
+   * Leases due deliveries to this session: `pending` with `dueAt <= now`, fair over tenants, then over their endpoints,
+   * oldest due first within one endpoint. A call goes on in the ring where the last one stopped.
+   */
+  claim(request: ClaimRequest): Promise<ClaimResult>;
+  /** Moves up to `limit` deliveries of one endpoint, oldest first. Resolves to how many moved: less than `limit` = all done. */
+  moveDeliveries(request: MoveRequest): Promise<number>;
+  /** Endpoints that have deliveries in this status: to finish at start what a crash cut off. */
+  endpointsHaving(status: 'pending' | 'held'): Promise<{ tenantId: string; endpointId: Id }[]>;
+  /** Makes deliveries `pending` again (redeliver), with a schedule anew. Resolves to the ids that could move. */
+  redeliver(request: RedeliverRequest): Promise<Id[]>;
+  /** Creates deliveries of a stored event for endpoints that had none of it. */
+  addDeliveries(tenantId: string, eventId: Id, deliveries: readonly NewDelivery[], now: number): Promise<void>;
+  /** Marks a dead letter as seen. Resolves to false where it is not a dead letter. */
+  acknowledge(tenantId: string, deliveryId: Id, now: number): Promise<boolean>;
+  /**
+   * Deletes one slice of events older than `before` (epoch ms) with their deliveries, attempts and idempotency keys;
+   * events with an open delivery stay. Resolves to the number of events deleted: 0 = all done.
+   */
+  prune(request: { before: number; limit: number }): Promise<number>;
+
+  // Records people edit and read: written once for every dialect.
+
+  readonly endpoints: {
+    /** Every endpoint that is not deleted, secrets unsealed. */
+    all(): Promise<Endpoint[]>;
+    /** One endpoint, deleted ones too where asked; null if unknown. */
+    get(
+      tenantId: string,
+      id: Id,
+      options?: { deleted?: boolean },
+    ): Promise<(Endpoint & { deletedAt: number | null }) | null>;
+    create(endpoint: Endpoint): Promise<void>;
+    /** Replaces the row and its secrets. */
+    update(endpoint: Endpoint): Promise<void>;
+    /** Keeps the row for its history and forgets the secrets. */
+    remove(tenantId: string, id: Id, now: number): Promise<void>;
+  };
+  readonly events: {
+    get(tenantId: string, id: Id): Promise<Event | null>;
+    /** The id behind a publisher's own id. */
+    findOwnId(tenantId: string, dedupeKey: string): Promise<Id | null>;
+    list(filter: EventFilter, page: Page): Promise<Event[]>;
+  };
+  readonly deliveries: {
+    get(tenantId: string, id: Id): Promise<DeliveryRow | null>;
+    list(filter: DeliveryFilter, page: Page): Promise<DeliveryRow[]>;
+    /** How many deliveries the filter matches, counted no further than `limit`. */
+    count(filter: DeliveryFilter, limit: number): Promise<number>;
+    countByStatus(filter: DeliveryFilter): Promise<Record<DeliveryStatus, number>>;
+    attempts(tenantId: string, deliveryId: Id): Promise<Attempt[]>;
+    /** Duration and outcome of the newest attempts of an endpoint, at most `limit`. */
+    recentAttempts(tenantId: string, endpointId: Id, limit: number): Promise<Attempt[]>;
+  };
+  readonly eventTypes: {
+    all(): Promise<EventType[]>;
+    put(eventType: EventType): Promise<void>;
+    remove(name: string): Promise<void>;
+  };
+  readonly tenants: {
+    all(): Promise<Tenant[]>;
+    /** Does nothing where it exists. */
+    create(tenant: Tenant): Promise<void>;
+    update(tenant: Tenant): Promise<void>;
+  };
+  readonly apiKeys: {
+    /** Every key with its hash, revoked ones too. */
+    all(): Promise<(ApiKey & { hash: string })[]>;
+    create(key: ApiKey & { hash: string }): Promise<void>;
+    revoke(id: Id, now: number): Promise<void>;
+    touch(uses: readonly { id: Id; lastUsedAt: number }[]): Promise<void>;
+  };
+}
+
+export interface NewDelivery {
+  id: Id;
+  endpointId: Id;
+  /** `sending`: born leased to this session. `pending`: due at once, for whoever claims it. */
+  status: 'sending' | 'pending' | 'held';
+}
+
+export interface AcceptEntry {
+  event: Event;
+  /** Idempotency key and own id, hashed with their kind; the same key with another fingerprint is a conflict. */
+  dedupe: readonly { key: string; fingerprint: string }[];
+  deliveries: readonly NewDelivery[];
+  /** Not null: more deliveries follow with {@link Store.extendFanOut}, for endpoints after this id. */
+  fanOutAfter: Id | null;
+}
+
+export type AcceptOutcome =
+  | { kind: 'accepted' }
+  /** The key was used before: this event, and whether the fingerprint was the same. Nothing was stored. */
+  | { kind: 'duplicate'; eventId: Id; ownId: string | null; deliveries: number; sameBody: boolean };
+
+export interface FanOutSlice {
+  tenantId: string;
+  eventId: Id;
+  deliveries: readonly NewDelivery[];
+  /** Where the next slice begins; null = complete. */
+  after: Id | null;
+  now: number;
+}
+
+export interface Settlement {
+  tenantId: string;
+  deliveryId: Id;
+  attempt: Attempt | null;
+  status: DeliveryStatus;
+  reason: DeliveryReason | null;
+  /** Attempts made over the delivery's life, this one included. */
+  attemptCount: number;
+  /** Epoch ms of the next attempt when `pending`, else null. */
+  dueAt: number | null;
+  lastError: string | null;
+  /** Epoch ms of this settlement. */
+  now: number;
+}
+
+export interface ClaimRequest {
+  now: number;
+  /** Deliveries in all. */
+  limit: number;
+  /** Deliveries of any one endpoint. */
+  perEndpoint: number;
+  /** Only these endpoints, in this order; null = the fair ring over all. */
+  only: readonly { tenantId: string; endpointId: Id }[] | null;
+  /** Endpoint ids to pass over: their lines are full, or paused. */
+  except: ReadonlySet<Id>;
+}
+
+export interface ClaimedDelivery {
+  id: Id;
+  endpointId: Id;
+  attemptCount: number;
+  scheduleStart: number;
+  event: Event;
+}
+
+export interface ClaimResult {
+  deliveries: ClaimedDelivery[];
+  /** The ring was left before its end (limit reached): call again. */
+  more: boolean;
+  /** Epoch ms of the earliest `pending` delivery not yet due at `now`; null = none. */
+  nextDueAt: number | null;
+}
+
+export interface MoveRequest {
+  tenantId: string;
+  endpointId: Id;
+  from: 'pending' | 'held';
+  to: 'pending' | 'held' | 'cancelled';
+  reason: DeliveryReason | null;
+  limit: number;
+  now: number;
+}
+
+export interface RedeliverRequest {
+  tenantId: string;
+  deliveryIds: readonly Id[];
+  /** Epoch ms of the first one's next attempt; the following ones `spacingMs` later each. */
+  dueAt: number;
+  spacingMs: number;
+}
+
+/** Newest first; `before`: only ids lower than this one. */
+export interface Page {
+  limit: number;
+  before: Id | null;
+  /** Rows to pass over, for faces that page by number; 0 elsewhere. */
+  offset?: number;
+}
+
+export interface EventFilter {
+  tenantId: string;
+  type?: string;
+  group?: string;
+  /** Epoch ms, inclusive from, exclusive to; by acceptance. */
+  from?: number;
+  to?: number;
+}
+
+export interface DeliveryFilter {
+  tenantId: string;
+  status?: readonly DeliveryStatus[];
+  endpointId?: Id;
+  eventId?: Id;
+  eventType?: string;
+  /** Epoch ms, inclusive from, exclusive to; by creation. */
+  from?: number;
+  to?: number;
+  acknowledged?: boolean;
+}
+
+/** A delivery with what a list shows of its event. */
+export interface DeliveryRow extends Delivery {
+  eventType: string;
+  eventOwnId: string | null;
+}

@@ -1,0 +1,75 @@
+import type { Connection } from './connection.ts';
+import type { Destination, Guard } from './url.ts';
+
+/** URLs whose judgement is kept. A judgement costs 2 µs, looking it up 0.03 µs. */
+const maxTargets = 16_384;
+
+/** A scheme, host and port with its waiting connections, the one used last at the end. */
+export interface Origin {
+  readonly url: string;
+  readonly idle: Connection[];
+  /** The address that answered last; tried first next time. */
+  preferredAddress: string | null;
+}
+
+/** A URL that passed the guard, and where its connections are kept. */
+export interface Target {
+  readonly destination: Destination;
+  readonly origin: Origin;
+}
+
+/** A URL that did not pass, with the reason. */
+export interface RefusedTarget {
+  readonly refused: string;
+}
+
+/** Judges each URL once and remembers it: the policy of a sender never changes. */
+export class Targets {
+  readonly #guard: Guard;
+  readonly #targets = new Map<string, Target | RefusedTarget>();
+  readonly #origins = new Map<string, { origin: Origin; targets: number }>();
+
+  constructor(guard: Guard) {
+    this.#guard = guard;
+  }
+
+  find(url: string): Target | RefusedTarget {
+    return this.#targets.get(url) ?? this.#add(url);
+  }
+
+  #add(url: string): Target | RefusedTarget {
+    if (this.#targets.size >= maxTargets) {
+      this.#dropOldest();
+    }
+    const judgement = this.#guard.judge(url);
+    const target = judgement.ok
+      ? { destination: judgement.destination, origin: this.#originOf(judgement.destination.origin) }
+      : { refused: judgement.message };
+    this.#targets.set(url, target);
+    return target;
+  }
+
+  #originOf(url: string): Origin {
+    let entry = this.#origins.get(url);
+    if (entry === undefined) {
+      entry = { origin: { url, idle: [], preferredAddress: null }, targets: 0 };
+      this.#origins.set(url, entry);
+    }
+    entry.targets += 1;
+    return entry.origin;
+  }
+
+  /** A dropped origin's connections live on until they have been idle for long enough. */
+  #dropOldest(): void {
+    for (const [url, target] of this.#targets) {
+      this.#targets.delete(url);
+      if ('origin' in target) {
+        const entry = this.#origins.get(target.origin.url);
+        if (entry !== undefined && (entry.targets -= 1) === 0) {
+          this.#origins.delete(target.origin.url);
+        }
+      }
+      return;
+    }
+  }
+}

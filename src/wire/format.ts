@@ -1,0 +1,203 @@
+import { Value } from 'typebox/value';
+import { version } from '../model/version.ts';
+import { compileBody } from './body.ts';
+import { WireFormatError } from './error.ts';
+import { forbiddenHeader, reservedNames } from './headers.ts';
+import { presets } from './presets.ts';
+import { CustomFormatSchema } from './schema.ts';
+import type { CustomFormat } from './schema.ts';
+import { generateSecret, shapeFor } from './secret.ts';
+import { compileSignature, signingKey } from './signature.ts';
+import type { Signature } from './signature.ts';
+import { compileText, findPlaceholder, parseTemplate, requireHeaderText, solePlaceholder } from './template.ts';
+import type { TextTemplate } from './template.ts';
+import type { Message, SigningKey, Stamp, WireFormat, WireFormatSpec } from './wire.ts';
+
+/** Sent with every delivery. */
+export const userAgent = `Posthorn/${version}`;
+
+/** A compiled format with what only verification needs. */
+export interface CompiledFormat extends WireFormat {
+  readonly signatures: readonly Signature[];
+  /** By placeholder: the header whose value is exactly that placeholder. */
+  readonly carriers: ReadonlyMap<string, string>;
+}
+
+const compiledPresets = new Map<string, CompiledFormat>();
+
+/** Compiles a preset (once) or a declared format; see `compileWireFormat`, which is this with less to see. */
+export function compileFormat(spec: WireFormatSpec): CompiledFormat {
+  if (typeof spec !== 'string') return compileCustom(spec, 'custom');
+  let format = compiledPresets.get(spec);
+  if (format === undefined) {
+    if (!Object.hasOwn(presets, spec)) {
+      const known = Object.keys(presets).join(', ');
+      throw new WireFormatError(
+        '',
+        `${JSON.stringify(spec)} is not a wire format; use one of ${known}, or declare one`,
+      );
+    }
+    format = compileCustom(presets[spec]!, spec);
+    compiledPresets.set(spec, format);
+  }
+  return format;
+}
+
+function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
+  checkShape(spec);
+  const body = compileBody(spec.body, spec.json);
+  const signatures = spec.signatures.map((signature, i) => compileSignature(signature, `signatures[${i}]`));
+  const headers: { name: string; value: TextTemplate }[] = [];
+  const carriers = new Map<string, string>();
+  for (const [header, template] of Object.entries(spec.headers ?? {})) {
+    const path = `headers.${header}`;
+    const pieces = parseTemplate(template, path);
+    requireHeaderText(template, path);
+    headers.push({ name: header, value: compileText(pieces, path) });
+    const sole = solePlaceholder(pieces);
+    if (sole !== null) carriers.set(sole, header);
+  }
+  checkHeaderNames(Object.keys(spec.headers ?? {}), signatures);
+  signatures.forEach((signature, i) => checkRecoverable(signature, carriers, `signatures[${i}].signed`));
+  const encodings = signatures.map((signature) => signature.secretEncoding);
+  const shape = spec.newSecret ?? shapeFor(encodings);
+  const fixed = ['Content-Type', spec.contentType ?? 'application/json', 'User-Agent', userAgent];
+  const ownNames = [...headers.map((header) => header.name)];
+  for (const signature of signatures) {
+    ownNames.push(signature.header);
+    if (signature.rotation !== 'list') ownNames.push(signature.alternateHeader);
+  }
+  const reserved = reservedNames(ownNames);
+
+  const format: CompiledFormat = {
+    name,
+    signatures,
+    carriers,
+    body,
+    headers(message, bytes, keys, stamp, extra) {
+      const out = [...fixed];
+      for (const header of headers) {
+        const value = header.value(message, stamp);
+        if (value !== null) out.push(header.name, value);
+      }
+      for (let i = 0; i < signatures.length; i++) addSignature(out, signatures[i]!, i, message, bytes, keys, stamp);
+      if (extra !== null) for (const text of extra) out.push(text);
+      return out;
+    },
+    newSecret: () => generateSecret(shape),
+    key: (secret) => ({ keys: encodings.map((encoding) => signingKey(secret, encoding)) }),
+    checkSecret(secret) {
+      try {
+        format.key(secret);
+        return null;
+      } catch (error) {
+        if (error instanceof WireFormatError) return error.message;
+        throw error;
+      }
+    },
+    reservedHeaders: () => reserved,
+  };
+  if (format.checkSecret(format.newSecret()) !== null) {
+    throw new WireFormatError('newSecret', `"${shape}" does not fit every \`secretEncoding\`; leave it out`);
+  }
+  return format;
+}
+
+/** Adds one signature's header, and while several secrets are live what `rotation` says about the others. */
+function addSignature(
+  out: string[],
+  signature: Signature,
+  index: number,
+  message: Message,
+  body: Buffer,
+  keys: readonly SigningKey[],
+  stamp: Stamp,
+): void {
+  const before = signature.before === null ? '' : (signature.before(message, stamp) ?? '');
+  const after = signature.after === null ? '' : (signature.after(message, stamp) ?? '');
+  const lead = signature.lead === null ? '' : (signature.lead(message, stamp) ?? '');
+  const { valuePrefix, valueSuffix } = signature;
+  const values = keys.map((key) => valuePrefix + signature.sign(key.keys[index]!, before, body, after) + valueSuffix);
+  // Unsigned is worse than unsent: a receiver that skips the check would take it.
+  if (values.length === 0) throw new WireFormatError('secret', 'there is no live secret to sign with; make one');
+  if (values.length === 1) {
+    out.push(signature.header, lead + values[0]!);
+  } else if (signature.rotation === 'list') {
+    out.push(signature.header, lead + values.join(signature.separator));
+  } else {
+    const [first] = values.splice(turnOf(signature.rotation, values.length, stamp.attemptNumber), 1);
+    out.push(signature.header, lead + first!, signature.alternateHeader, lead + values.join(signature.separator));
+  }
+}
+
+/** Which of the live secrets, newest first, signs the header that one-value receivers compare. */
+function turnOf(rotation: Signature['rotation'], live: number, attemptNumber: number): number {
+  if (rotation === 'newest') return 0;
+  if (rotation === 'oldest') return live - 1;
+  return live - 1 - ((attemptNumber - 1) % live);
+}
+
+/** A receiver must be able to write the signed text itself, so each placeholder in it has to arrive as such. */
+function checkRecoverable(signature: Signature, carriers: ReadonlyMap<string, string>, path: string): void {
+  for (const piece of signature.signedPieces) {
+    if (!('name' in piece) || piece.name === 'body') continue;
+    findPlaceholder(piece.name, 'header', path);
+    if (carriers.has(piece.name) || signature.leadPattern.names.includes(piece.name)) continue;
+    const remedy = `add a header whose value is "{${piece.name}}", or put it into \`lead\``;
+    throw new WireFormatError(
+      path,
+      `no receiver could check this, since {${piece.name}} is not sent as such; ${remedy}`,
+    );
+  }
+}
+
+function checkHeaderNames(plain: readonly string[], signatures: readonly Signature[]): void {
+  const seen = new Set<string>();
+  function add(name: string, path: string): void {
+    const lower = name.toLowerCase();
+    const forbidden = forbiddenHeader(lower);
+    if (forbidden !== null) throw new WireFormatError(path, `the header ${forbidden}`);
+    if (seen.has(lower)) throw new WireFormatError(path, `the header ${name} is declared twice; rename one`);
+    seen.add(lower);
+  }
+  for (const name of plain) add(name, `headers.${name}`);
+  signatures.forEach((signature, i) => {
+    add(signature.header, `signatures[${i}].header`);
+    if (signature.rotation !== 'list') add(signature.alternateHeader, `signatures[${i}].alternateHeader`);
+  });
+}
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;
+
+/** Checks a declaration against its schema; the first thing wrong is thrown with its path and the remedy. */
+function checkShape(spec: unknown): asserts spec is CustomFormat {
+  if (Value.Check(CustomFormatSchema, spec)) {
+    for (const name of Object.keys(spec.headers ?? {})) {
+      if (HEADER_NAME.test(name)) continue;
+      throw new WireFormatError(
+        `headers.${name.slice(0, 80)}`,
+        'is not a header name; use letters, digits and hyphens',
+      );
+    }
+    return;
+  }
+  const [error] = Value.Errors(CustomFormatSchema, spec);
+  if (error === undefined) throw new WireFormatError('', 'is not a wire format');
+  const at = error.instancePath.split('/').slice(1);
+  let problem = `${error.message}; correct it`;
+  if (error.keyword === 'boolean') {
+    problem = 'is not a field of a wire format; remove it';
+  } else if (error.keyword === 'required') {
+    at.push(error.params.requiredProperties[0]!);
+    problem = 'is missing; add it';
+  } else if (error.keyword === 'enum') {
+    problem = `must be one of ${error.params.allowedValues.map((value) => JSON.stringify(value)).join(', ')}`;
+  } else if (error.keyword === 'const' || error.keyword === 'anyOf') {
+    problem = 'must be an object, or "{event.data}" for the payload alone';
+  }
+  const path = at.map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  throw new WireFormatError(
+    path.reduce((text, step) => (/^\d+$/.test(step) ? `${text}[${step}]` : text === '' ? step : `${text}.${step}`), ''),
+    problem,
+  );
+}
