@@ -1,12 +1,12 @@
-import type { LoadPlan, LoadReport } from './load.ts';
+import type { LoadReport } from './load.ts';
 import { cpuUsOf, memoryOf } from './procfs.ts';
 import { end, track } from './processes.ts';
 import type { ReceiverReport } from './receiver.ts';
+import type { LoadPlan } from './request.ts';
 import { startPeer } from './rpc.ts';
 import type { Peer } from './rpc.ts';
 
 const POLL_MS = 50;
-/** Without one more arrival for so long, the rest is lost. Longer than the first retry's wait of 5 s ± 20 %. */
 const STALLED_MS = 12_000;
 
 /** The two ends of every measurement, each a process of its own. */
@@ -54,6 +54,8 @@ export interface DriveOptions {
   senderPid: number;
   /** Processes that work for it: their CPU, and that of their children, is counted with its own. */
   otherPids?: readonly number[];
+  /** Without one more arrival for so long, the rest is lost; default longer than the first retry's wait of 5 s ± 20 %. */
+  stalledMs?: number;
 }
 
 /** Puts one load on a sender and waits until everything acknowledged has arrived, or nothing comes any more. */
@@ -70,17 +72,20 @@ export async function drive(bench: Bench, plan: LoadPlan, options: DriveOptions)
   try {
     const load = await bench.load.ask<LoadReport>('run', plan);
     const expected = load.accepted * options.fanOut;
-    await drained(bench.receiver, expected);
-    const receiver = await bench.receiver.ask<ReceiverReport>('report', { refused: load.refused });
+    await bench.receiver.ask('refuse', { sequences: load.refused });
+    await drained(bench.receiver, expected, options.stalledMs);
+    const receiver = await bench.receiver.ask<ReceiverReport>('report');
     const after = { sender: senderCpu(), receiver: cpuUsOf(bench.receiver.pid), load: cpuUsOf(bench.load.pid) };
     const per = (name: keyof typeof before): number | null =>
-      before[name] === null || after[name] === null ? null : (after[name] - before[name]) / Math.max(1, receiver.received);
+      before[name] === null || after[name] === null
+        ? null
+        : (after[name] - before[name]) / Math.max(1, receiver.received);
     const lastAtUs = receiver.lastAtUs ?? load.lastAtUs;
     return {
       load,
       receiver,
       expected,
-      lost: Math.max(0, expected - (receiver.distinct - receiver.refused)),
+      lost: Math.max(0, expected - (receiver.distinct - receiver.unacknowledged)),
       doubled: receiver.doubled,
       deliveriesPerSecond: receiver.distinct / ((lastAtUs - load.firstAtUs) / 1e6),
       drainMs: Math.max(0, lastAtUs - load.lastAtUs) / 1000,
@@ -93,15 +98,15 @@ export async function drive(bench: Bench, plan: LoadPlan, options: DriveOptions)
   }
 }
 
-/** Resolves once the receiver has so many different deliveries, or has had no further one for {@link STALLED_MS}. */
-export async function drained(receiver: Peer, expected: number): Promise<boolean> {
+/** Resolves once the receiver has so many different deliveries, or has had no further one for `stalledMs`. */
+export async function drained(receiver: Peer, expected: number, stalledMs = STALLED_MS): Promise<boolean> {
   let last = -1;
   let lastChangeAt = Date.now();
   for (;;) {
-    const { distinct } = await receiver.ask<{ distinct: number }>('count');
+    const distinct = await receiver.ask<number>('count');
     if (distinct >= expected) return true;
     if (distinct !== last) lastChangeAt = Date.now();
-    else if (Date.now() - lastChangeAt > STALLED_MS) return false;
+    else if (Date.now() - lastChangeAt > stalledMs) return false;
     last = distinct;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

@@ -9,24 +9,10 @@ import { nowUs } from './clock.ts';
 import { Framer } from './framing.ts';
 import { Histogram } from './histogram.ts';
 import type { Percentiles } from './histogram.ts';
-import { MARK_KEY, MARK_MEMBER, writeMark } from './mark.ts';
+import { MARK_KEY, writeMark } from './mark.ts';
+import { buildRequest } from './request.ts';
+import type { LoadPlan } from './request.ts';
 import { answer } from './rpc.ts';
-
-export interface LoadPlan {
-  port: number;
-  apiKey: string;
-  /** Used in turn, one event each. */
-  types: string[];
-  connections: number;
-  mode: 'closed' | 'open';
-  /** Open loop only: events a second. */
-  ratePerSecond?: number;
-  /** Ends after this time or that many events, whichever is first. */
-  durationMs: number;
-  events?: number;
-  /** Size of an event's `data`, bytes. */
-  dataBytes: number;
-}
 
 export interface LoadReport {
   sent: number;
@@ -230,7 +216,9 @@ async function pace(plan: LoadPlan, startAtUs: number, limit: number, due: (dueA
     for (; nextAtUs <= atUs && nextAtUs < endAtUs; nextAtUs += intervalUs) due(Math.floor(nextAtUs));
   }
   await new Promise<void>((resolve, reject) => {
-    const worker = new Worker(new URL('./pace.ts', import.meta.url), { workerData: { startAtUs, intervalUs, endAtUs } });
+    const worker = new Worker(new URL('./pace.ts', import.meta.url), {
+      workerData: { startAtUs, intervalUs, endAtUs },
+    });
     worker.on('message', sendAllDue);
     worker.on('error', reject);
     worker.on('exit', () => {
@@ -238,21 +226,6 @@ async function pace(plan: LoadPlan, startAtUs: number, limit: number, due: (dueA
       resolve();
     });
   });
-}
-
-/** The whole request, with a mark to patch. Its data looks like a small business event, filled up to the size wanted. */
-function buildRequest(plan: LoadPlan, type: string): Buffer {
-  const start = `{${MARK_MEMBER},"grantId":"grnt_01","agentId":"ag_01","principalId":"user-123","note":"`;
-  const data = `${start}${'x'.repeat(Math.max(0, plan.dataBytes - start.length - 2))}"}`;
-  const body = `{"type":"${type}","data":${data}}`;
-  const head = [
-    'POST /v1/events HTTP/1.1',
-    `host: 127.0.0.1:${plan.port}`,
-    `authorization: Bearer ${plan.apiKey}`,
-    'content-type: application/json',
-    `content-length: ${Buffer.byteLength(body)}`,
-  ];
-  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 answer({ run });

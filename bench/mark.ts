@@ -42,6 +42,6 @@ function writeDigits(bytes: Buffer, from: number, to: number, value: number): vo
 
 function readDigits(bytes: Buffer, from: number, to: number): number {
   let value = 0;
-  for (let i = from; i < to; i++) value = value * 10 + bytes[i]! - 48;
+  for (let i = from; i < to; i++) value = value * 10 + (bytes[i]! - 48);
   return value;
 }

@@ -100,7 +100,9 @@ export function parseOptions(argv: string[]): Options | 'help' {
 /** True where every scenario ran as long as the numbers in the docs ask for. */
 export function isFullRun(options: Options): boolean {
   const all = scenarioNames.every((name) => options.only.includes(name));
-  return all && !options.profile && options.seconds >= 60 && options.history >= 1_000_000 && options.ratePerSecond === 2000;
+  return (
+    all && !options.profile && options.seconds >= 60 && options.history >= 1_000_000 && options.ratePerSecond === 2000
+  );
 }
 
 function positive(name: string, text: string | undefined, byDefault: number): number {

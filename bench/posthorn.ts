@@ -52,7 +52,11 @@ export async function spawnPosthorn(options: PosthornOptions = {}): Promise<Post
   async function call<Output>(method: string, path: string, body?: object): Promise<Output> {
     const headers: Record<string, string> = { authorization: `Bearer ${apiKey}` };
     if (body !== undefined) headers['content-type'] = 'application/json';
-    const response = await fetch(base + path, { method, headers, body: body === undefined ? null : JSON.stringify(body) });
+    const response = await fetch(base + path, {
+      method,
+      headers,
+      body: body === undefined ? null : JSON.stringify(body),
+    });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
     return (text === '' ? undefined : JSON.parse(text)) as Output;

@@ -1,7 +1,7 @@
 // Fills the store in a data folder with finished deliveries, through the store's own verbs, as if Posthorn had been
 // sending for ten days. A process of its own: the store is locked to one process.
-import { attemptId, newDeliveryId, newId } from '../src/model/id.ts';
-import { loadOrCreateKeyFile, createKeyRing } from '../src/store/seal.ts';
+import { newDeliveryId, newId } from '../src/model/id.ts';
+import { createKeyRing, loadOrCreateKeyFile } from '../src/store/seal.ts';
 import { createSqliteStore } from '../src/store/sqlite/store.ts';
 import type { AcceptEntry, Settlement, Store } from '../src/store/store.ts';
 import { answer } from './rpc.ts';
@@ -78,3 +78,25 @@ async function finishBatch(store: Store, plan: PrefillPlan, data: string, count:
   await store.accept(entries);
   await Promise.all(settlements.map((settlement) => store.settle(settlement)));
 }
+
+/** What a delivery to a receiver on the same machine keeps. */
+function attemptOf(deliveryId: string, at: number): Settlement['attempt'] {
+  const detail = {
+    remoteAddress: '127.0.0.1',
+    firstByteMs: 1.2,
+    responseHeaders: ['content-length', '2'],
+    responseBody: 'ok',
+  };
+  return {
+    deliveryId,
+    number: 1,
+    startedAt: at,
+    durationMs: 1.4,
+    succeeded: true,
+    statusCode: 200,
+    failure: null,
+    detail: JSON.stringify(detail),
+  };
+}
+
+answer({ run });

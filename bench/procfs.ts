@@ -30,7 +30,9 @@ function statFields(pid: number): string[] | null {
 /** The processes that name `pid` as their parent. */
 export function childrenOf(pid: number): number[] {
   try {
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+    const pids = readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number);
     return pids.filter((child) => statFields(child)?.[1] === String(pid));
   } catch {
     return [];

@@ -17,8 +17,8 @@ export interface ReceiverReport {
   /** Different pairs of event and endpoint among them. */
   distinct: number;
   doubled: number;
-  /** Pairs of `refused` events: not acknowledged, and yet delivered (the sender may have stored them). */
-  refused: number;
+  /** Distinct ones of events that were not acknowledged, and yet delivered (the sender may have stored them). */
+  unacknowledged: number;
   /** On the clock of {@link nowUs}; null before the first. */
   firstAtUs: number | null;
   lastAtUs: number | null;
@@ -36,6 +36,7 @@ let perSecond: number[] = [];
 let latency = new Histogram();
 /** One word an event, one bit an endpoint. */
 let seen = new Uint16Array(1 << 20);
+let refused: number[] = [];
 
 function reset(): void {
   received = 0;
@@ -44,6 +45,7 @@ function reset(): void {
   perSecond = [];
   latency = new Histogram();
   seen.fill(0);
+  refused = [];
 }
 
 /** `POST /hook/N …`: the endpoint's number N, 0 to 9, is the byte after the second slash. */
@@ -72,16 +74,21 @@ function grow(sequence: number): void {
   seen = larger;
 }
 
-function report({ refused }: { refused: number[] }): ReceiverReport {
-  let refusedPairs = 0;
+/** Endpoints that got an event which was not acknowledged. */
+function countUnacknowledged(): number {
+  let pairs = 0;
   for (const sequence of refused) {
-    for (let word = seen[sequence] ?? 0; word !== 0; word &= word - 1) refusedPairs++;
+    for (let word = seen[sequence] ?? 0; word !== 0; word &= word - 1) pairs++;
   }
+  return pairs;
+}
+
+function report(): ReceiverReport {
   return {
     received,
     distinct,
     doubled: received - distinct,
-    refused: refusedPairs,
+    unacknowledged: countUnacknowledged(),
     firstAtUs,
     lastAtUs: firstAtUs === null ? null : lastAtUs,
     perSecond: Array.from(perSecond, (count) => count ?? 0),
@@ -108,7 +115,9 @@ answer({
       server.listen(0, '127.0.0.1', 4096, () => resolve({ port: (server.address() as AddressInfo).port }));
     }),
   reset,
-  /** Cheap enough to be asked every few milliseconds. */
-  count: () => ({ received, distinct }),
+  /** Which events were not acknowledged, so that they count apart. */
+  refuse: (input: { sequences: number[] }) => void (refused = input.sequences),
+  /** Different deliveries of acknowledged events. Cheap enough to be asked every few milliseconds. */
+  count: () => distinct - countUnacknowledged(),
   report,
 });

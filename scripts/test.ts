@@ -31,7 +31,7 @@ function runTests(): Tally {
     if (status !== 0 && tally.failed === 0) tally.failed = 1;
     return tally;
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

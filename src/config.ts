@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { nearest } from './config/nearest.ts';
 import { settings } from './config/settings.ts';
 import type { Mode, Setting, SettingKey, SettingValues } from './config/settings.ts';
-import { quote, readText } from './config/values.ts';
+import { readText } from './config/values.ts';
 import { compileWireFormat, WireFormatError } from './wire/wire.ts';
 import type { WireFormatSpec } from './wire/wire.ts';
 
@@ -157,8 +157,8 @@ function readConfigFile({ file, env }: ConfigInput): { source: string; values: R
 /** A value in the file as it would be written in a variable: lists with commas, objects as JSON. */
 function textOf(value: unknown): string | null {
   if (value === null) return null;
-  if (Array.isArray(value)) return value.map(textOf).join(',');
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  if (Array.isArray(value)) return value.map((item) => textOf(item) ?? 'null').join(',');
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function ourVariables(env: ConfigInput['env']): string[] {
@@ -180,7 +180,7 @@ function refuseUnknown(names: readonly string[], known: readonly string[], descr
     if (known.includes(name)) continue;
     const near = nearest(name, known);
     const remedy = near === null ? 'remove it, or see docs/configuration.md' : `did you mean ${describe(near)}?`;
-    throw new ConfigError(`${describe(name)}: there is no such setting; ${oneLine(remedy)}`);
+    throw new ConfigError(oneLine(`${describe(name)}: there is no such setting; ${remedy}`));
   }
 }
 

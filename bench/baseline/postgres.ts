@@ -34,16 +34,23 @@ export async function startPostgres(folder: string): Promise<Postgres> {
   const identity = unprivileged();
   const dataDir = join(folder, 'data');
   mkdirSync(dataDir, { mode: 0o700 });
-  if (identity.uid !== undefined) for (const path of [folder, dataDir]) chownSync(path, identity.uid, identity.gid ?? 0);
+  if (identity.uid !== undefined)
+    for (const path of [folder, dataDir]) chownSync(path, identity.uid, identity.gid ?? 0);
   const quiet: SpawnOptions = { ...identity, cwd: folder, env: { ...process.env, LC_ALL: 'C' } };
   const makeCluster = ['-D', dataDir, '-U', 'bench', '-A', 'trust', '-E', 'UTF8', '--no-locale'];
-  await finished('initdb', track(spawn(join(bin, 'initdb'), makeCluster, { ...quiet, stdio: ['ignore', 'ignore', 'pipe'] })));
+  await finished(
+    'initdb',
+    track(spawn(join(bin, 'initdb'), makeCluster, { ...quiet, stdio: ['ignore', 'ignore', 'pipe'] })),
+  );
 
   const port = await freePort();
   const flags = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   // SIGINT is PostgreSQL's fast shutdown: SIGTERM would wait for the clients to go.
   const child = track(
-    spawn(join(bin, 'postgres'), ['-D', dataDir, '-p', String(port), ...flags], { ...quiet, stdio: ['ignore', 'ignore', 'pipe'] }),
+    spawn(join(bin, 'postgres'), ['-D', dataDir, '-p', String(port), ...flags], {
+      ...quiet,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    }),
     'SIGINT',
   );
   await said(child, 'database system is ready to accept connections');
@@ -65,7 +72,10 @@ async function binaries(): Promise<string> {
   const [first] = existsSync(links) ? (JSON.parse(readFileSync(links, 'utf8')) as { target: string }[]) : [];
   if (first !== undefined && !existsSync(join(root, first.target))) {
     // The package's install script did not run; npm packages cannot hold the links it makes.
-    const hydrate = spawn(process.execPath, [join(root, 'scripts', 'hydrate-symlinks.js')], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+    const hydrate = spawn(process.execPath, [join(root, 'scripts', 'hydrate-symlinks.js')], {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     await finished('hydrate-symlinks', track(hydrate));
   }
   const bin = join(root, 'native', 'bin');

@@ -32,11 +32,18 @@ export async function measureStart({ options }: Context): Promise<Start> {
 function accepts(port: number): Promise<boolean> {
   const body = '{"type":"bench.t0","data":{}}';
   return new Promise((resolve) => {
-    const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json', 'content-length': body.length };
-    const sent = request({ port, host: '127.0.0.1', method: 'POST', path: '/v1/events', headers, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 202);
-    });
+    const headers = {
+      authorization: `Bearer ${apiKey}`,
+      'content-type': 'application/json',
+      'content-length': body.length,
+    };
+    const sent = request(
+      { port, host: '127.0.0.1', method: 'POST', path: '/v1/events', headers, agent: false },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 202);
+      },
+    );
     sent.on('error', () => resolve(false));
     sent.end(body);
   });

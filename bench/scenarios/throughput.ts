@@ -25,7 +25,8 @@ export async function measureThroughput(context: Context, shape: Shape): Promise
   const posthorn = await startPosthorn({ workDir: options.workDir, profileDir });
   const types = eventTypes(shape.types === 'each' ? shape.endpoints : 1);
   const ids: string[] = [];
-  for (let i = 0; i < shape.endpoints; i++) ids.push(await posthorn.register(bench.hookUrl(i), [types[i % types.length]!]));
+  for (let i = 0; i < shape.endpoints; i++)
+    ids.push(await posthorn.register(bench.hookUrl(i), [types[i % types.length]!]));
   const plan = {
     port: posthorn.port,
     apiKey,

@@ -170,7 +170,7 @@ export function parseWireFormat(text: string): string | object {
   try {
     value = JSON.parse(json);
   } catch (cause) {
-    throw new Error(`${isInline ? 'is' : `${quote(text)} is`} not valid JSON: ${(cause as Error).message}`);
+    throw new Error(`${isInline ? 'is' : `${quote(text)} is`} not valid JSON: ${(cause as Error).message}`, { cause });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   throw new Error(`${quote(text)} holds no JSON object; declare the format as one`);
@@ -182,8 +182,8 @@ export function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT') throw new Error(`there is no file ${quote(path)}; create it or correct the path`);
-    throw new Error(`${quote(path)} cannot be read (${code}); make it a file that this user may read`);
+    if (code === 'ENOENT') throw new Error(`there is no file ${quote(path)}; create it or correct the path`, { cause });
+    throw new Error(`${quote(path)} cannot be read (${code}); make it a file that this user may read`, { cause });
   }
 }
 

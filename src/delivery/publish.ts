@@ -20,7 +20,8 @@ const MAX_WAITING = 20_000;
 /** Deliveries that one call may store in the transaction of its events. */
 const MAX_ROWS = 10_000;
 
-const OWN_ID = /^[\x21-\x7e]{1,128}$/;
+// No full stop: it parts id, timestamp and body in what is signed (Standard Webhooks 1.0.0, "Signature scheme").
+const OWN_ID = /^[\x21-\x2d\x2f-\x7e]{1,128}$/;
 const LABEL = /^[^\p{Cc}]{1,256}$/u;
 
 export interface PublisherOptions {
@@ -93,7 +94,7 @@ export class Publisher {
       );
     }
     if (input.id != null && !OWN_ID.test(input.id)) {
-      throw badField(`${path}id`, 'must be 1 to 128 visible ASCII characters without spaces');
+      throw badField(`${path}id`, 'must be 1 to 128 visible ASCII characters, without spaces and full stops');
     }
     for (const name of ['category', 'group', 'source'] as const) {
       const value = input[name];

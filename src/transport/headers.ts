@@ -1,3 +1,5 @@
+import { BoundedMap } from './bounded-map.ts';
+
 /**
  * Header names that belong to the connection or to the sender itself. Setting them from outside would steer the request
  * elsewhere (host), smuggle a second one (content-length, transfer-encoding) or ask for a body we would have to inflate.
@@ -20,8 +22,7 @@ const ownHeaders = new Set([
 ]);
 
 /** Names already judged; they come from few formats and are the same strings over and over. */
-const judged = new Map<string, boolean>();
-const maxJudged = 4_096;
+const judged = new BoundedMap<string, boolean>(4_096);
 
 const identity = ['accept-encoding', 'identity'];
 
@@ -65,9 +66,6 @@ function text(part: Buffer | string | undefined): string {
 }
 
 function judge(name: string): boolean {
-  if (judged.size >= maxJudged) {
-    judged.clear();
-  }
   const own = ownHeaders.has(name.toLowerCase());
   judged.set(name, own);
   return own;

@@ -1,4 +1,5 @@
 import { promises as dns } from 'node:dns';
+import { BoundedMap } from './bounded-map.ts';
 import { createHostsFile } from './hosts-file.ts';
 import { nameFailure } from './reasons.ts';
 import type { FailureReason } from './transport.ts';
@@ -56,7 +57,7 @@ export function createResolver(options: { servers?: readonly string[]; hostsFile
   }
   const path = options.hostsFile === undefined ? systemHostsFile() : options.hostsFile;
   const hostsFile = path === null ? null : createHostsFile(path);
-  const kept = new Map<string, Kept>();
+  const kept = new BoundedMap<string, Kept>(maxKeptNames);
   const underWay = new Map<string, Promise<readonly string[]>>();
 
   async function lookUp(host: string): Promise<readonly string[]> {
@@ -66,20 +67,9 @@ export function createResolver(options: { servers?: readonly string[]; hostsFile
     }
     const answer = await askBothFamilies(resolver, host);
     if (answer.ttlMs > 0) {
-      keep(host, { addresses: answer.addresses, until: performance.now() + Math.min(answer.ttlMs, maxKeptMs) });
+      kept.set(host, { addresses: answer.addresses, until: performance.now() + Math.min(answer.ttlMs, maxKeptMs) });
     }
     return answer.addresses;
-  }
-
-  function keep(host: string, entry: Kept): void {
-    kept.delete(host);
-    if (kept.size >= maxKeptNames) {
-      for (const oldest of kept.keys()) {
-        kept.delete(oldest);
-        break;
-      }
-    }
-    kept.set(host, entry);
   }
 
   return {
@@ -113,7 +103,8 @@ async function askBothFamilies(resolver: dns.Resolver, host: string): Promise<An
   }
   const failures = answers.filter((answer) => answer instanceof ResolveError);
   // "No such name" counts only when both families say it: a broken server may still come back with an address.
-  throw failures.find((failure) => failure.reason !== 'dns_not_found') ?? failures[0];
+  const broken = failures.find((failure) => failure.reason !== 'dns_not_found');
+  throw broken ?? new ResolveError('dns_not_found', `no address for ${host}`);
 }
 
 /** Resolves in any case: a failed look-up is a ResolveError. An answer without addresses is "not found". */

@@ -52,7 +52,7 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
   #statusCode: number | null = null;
   #headers: string[] | null = null;
   #retryAfter: string | null = null;
-  #keepAlive = true;
+  #keepAlive = false;
   #body: Buffer | null = null;
   #bodyBytes = 0;
   #truncated = false;
@@ -201,7 +201,7 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
     if (this.connection === null) {
       this.connecting?.abort();
     } else if (this.#controller === null) {
-      this.connection.destroy();
+      void this.connection.destroy();
     } else {
       this.#controller.abort(new Error('the exchange is over'));
     }

@@ -1,6 +1,6 @@
 import { Connection } from './connection.ts';
-import { createConnector } from './connector.ts';
-import type { Connected } from './connector.ts';
+import { Connecting, createTrust } from './connector.ts';
+import type { Connected, ConnectorParts } from './connector.ts';
 import { Deadlines } from './deadlines.ts';
 import { findOwnHeader } from './headers.ts';
 import { timeoutReasons } from './reasons.ts';
@@ -23,7 +23,7 @@ const defaultMaxIdleConnections = 1_024;
 export function createSender(options: SenderOptions): Sender {
   const guard = createGuard(options.policy);
   const resolver = options.resolver ?? createResolver();
-  const connector = createConnector({ classifier: guard.classifier, resolver, ca: options.ca });
+  const parts: ConnectorParts = { classifier: guard.classifier, resolver, secureContext: createTrust(options.ca) };
   const targets = new Targets(guard);
   const maxIdleMs = options.maxIdleMs ?? defaultMaxIdleMs;
   const maxIdleConnections = options.maxIdleConnections ?? defaultMaxIdleConnections;
@@ -102,7 +102,7 @@ export function createSender(options: SenderOptions): Sender {
   function open(exchange: RunningExchange): void {
     const { destination, origin } = exchange.target as Target;
     exchange.connection = null;
-    exchange.connecting = connector.connect(destination, origin.preferredAddress, (outcome) => {
+    exchange.connecting = new Connecting(parts, destination, origin.preferredAddress, (outcome) => {
       if ('reason' in outcome) {
         exchange.fail(outcome);
       } else {

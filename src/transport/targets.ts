@@ -1,3 +1,4 @@
+import { BoundedMap } from './bounded-map.ts';
 import type { Connection } from './connection.ts';
 import type { Destination, Guard } from './url.ts';
 
@@ -26,7 +27,7 @@ export interface RefusedTarget {
 /** Judges each URL once and remembers it: the policy of a sender never changes. */
 export class Targets {
   readonly #guard: Guard;
-  readonly #targets = new Map<string, Target | RefusedTarget>();
+  readonly #targets = new BoundedMap<string, Target | RefusedTarget>(maxTargets, (target) => this.#drop(target));
   readonly #origins = new Map<string, { origin: Origin; targets: number }>();
 
   constructor(guard: Guard) {
@@ -38,9 +39,6 @@ export class Targets {
   }
 
   #add(url: string): Target | RefusedTarget {
-    if (this.#targets.size >= maxTargets) {
-      this.#dropOldest();
-    }
     const judgement = this.#guard.judge(url);
     const target = judgement.ok
       ? { destination: judgement.destination, origin: this.#originOf(judgement.destination.origin) }
@@ -59,17 +57,17 @@ export class Targets {
     return entry.origin;
   }
 
-  /** A dropped origin's connections live on until they have been idle for long enough. */
-  #dropOldest(): void {
-    for (const [url, target] of this.#targets) {
-      this.#targets.delete(url);
-      if ('origin' in target) {
-        const entry = this.#origins.get(target.origin.url);
-        if (entry !== undefined && (entry.targets -= 1) === 0) {
-          this.#origins.delete(target.origin.url);
-        }
-      }
+  /** An origin goes with its last URL; its connections live on until they have been idle for long enough. */
+  #drop(target: Target | RefusedTarget): void {
+    if ('refused' in target) {
       return;
+    }
+    const entry = this.#origins.get(target.origin.url);
+    if (entry !== undefined) {
+      entry.targets -= 1;
+      if (entry.targets === 0) {
+        this.#origins.delete(target.origin.url);
+      }
     }
   }
 }

@@ -128,6 +128,14 @@ describe('connections', () => {
     expect(receiver.connections).toBe(2);
   });
 
+  it('are closed at our own limit when the server would keep them for longer', async () => {
+    const receiver = await receive((socket) => void socket.write(response('ok', 'Keep-Alive: timeout=600\r\n')));
+    const sender = makeSender({ maxIdleMs: 50 });
+    await send(sender, receiver.url());
+    await Promise.all([...receiver.sockets].map((socket) => once(socket, 'close')));
+    expect(receiver.sockets.size).toBe(0);
+  });
+
   it('are closed from the longest idle on when too many wait', async () => {
     const receivers = await Promise.all([receive(ok), receive(ok), receive(ok)]);
     const [first, second, third] = receivers;

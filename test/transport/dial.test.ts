@@ -57,6 +57,26 @@ describe('dialling', () => {
     });
   });
 
+  it('tries no more than six addresses', async () => {
+    const addresses = Array.from({ length: 10 }, (_, index) => `127.0.0.${index + 1}`);
+    const outcome = await dialled(addresses, 1);
+    expect('detail' in outcome && outcome.detail.split(', ').length).toBe(6);
+  });
+
+  it('takes IPv4 before IPv6, and before both the address that answered last', async () => {
+    const close = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n';
+    const receiver = await receive((socket) => socket.end(close), { host: '::1' });
+    const { port } = receiver;
+    const resolver = { resolve: () => Promise.resolve(['::1', '127.0.0.1']), close: () => {} };
+    const sender = makeSender({ resolver });
+    const url = `http://hooks.example.com:${port}/`;
+    expect(await send(sender, url)).toMatchObject({ statusCode: 200, remoteAddress: '::1' });
+    const overIPv4 = await receive(ok, { port });
+    expect(await send(sender, url)).toMatchObject({ statusCode: 200, remoteAddress: '::1' });
+    expect(overIPv4.connections).toBe(0);
+    expect(await send(makeSender({ resolver }), url)).toMatchObject({ statusCode: 200, remoteAddress: '127.0.0.1' });
+  });
+
   it('gives up on an address that never answers at the deadline', async () => {
     const port = await blackHole('127.0.0.1');
     const exchange = await send(makeSender(), `http://127.0.0.1:${port}/`, { timeoutMs: 200 });

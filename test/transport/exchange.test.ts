@@ -159,8 +159,8 @@ describe('a body without end', () => {
   it('of exactly 16 KiB is kept whole and the connection is used again', async () => {
     const receiver = await receive((socket) => void socket.write(response('y'.repeat(16 * 1024))));
     const sender = makeSender();
-    for (const _ of [1, 2]) {
-      const exchange = await send(sender, receiver.url());
+    for (const path of ['/first', '/second']) {
+      const exchange = await send(sender, receiver.url(path));
       expect(exchange).toMatchObject({ statusCode: 200, reason: null, responseTruncated: false });
       expect(exchange.responseBody?.length).toBe(16 * 1024);
     }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
+import tls from 'node:tls';
 import type { TLSSocket } from 'node:tls';
-import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createResolver } from '../../src/transport/transport.ts';
 import type { SenderOptions } from '../../src/transport/transport.ts';
 import { makeCertificates } from './certificates.ts';
@@ -101,10 +102,15 @@ describe('https', () => {
     expect(exchange.detail).not.toBe('');
   });
 
-  it('refuses TLS 1.1', async () => {
-    const receiver = await receive(ok, {
-      tls: { ...certificates.good, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
+  it('refuses TLS 1.1, even where the process was started to allow it', async () => {
+    const before = { version: tls.DEFAULT_MIN_VERSION, ciphers: tls.DEFAULT_CIPHERS };
+    tls.DEFAULT_MIN_VERSION = 'TLSv1';
+    tls.DEFAULT_CIPHERS = 'DEFAULT@SECLEVEL=0';
+    onTestFinished(() => {
+      tls.DEFAULT_MIN_VERSION = before.version;
+      tls.DEFAULT_CIPHERS = before.ciphers;
     });
+    const receiver = await receive(ok, { tls: { ...certificates.good, minVersion: 'TLSv1', maxVersion: 'TLSv1.1' } });
     expect(await sendTrusting(receiver.url())).toMatchObject({ statusCode: null, reason: 'tls_failed' });
   });
 

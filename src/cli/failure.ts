@@ -1,0 +1,71 @@
+import type { ErrorCode } from '../errors.ts';
+import { errorTable } from '../errors.ts';
+
+/** Something the command line cannot do, said in one line. Exit code 1 = it failed, 2 = it was asked for wrongly. */
+export class CliFailure extends Error {
+  override readonly name = 'CliFailure';
+  readonly exitCode: 1 | 2;
+
+  constructor(message: string, exitCode: 1 | 2 = 1, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.exitCode = exitCode;
+  }
+}
+
+/** The command was written wrongly: exit code 2. */
+export function usage(message: string): CliFailure {
+  return new CliFailure(message, 2);
+}
+
+/** An error that Posthorn's API answered with, as `application/problem+json` has it. */
+export class ApiFailure extends CliFailure {
+  readonly status: number;
+  readonly problem: Readonly<Record<string, unknown>>;
+
+  constructor(status: number, problem: Readonly<Record<string, unknown>>) {
+    super(describeProblem(status, problem));
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+/** The message, what to do about it, and the id under which the server's log has the rest. */
+function describeProblem(status: number, problem: Readonly<Record<string, unknown>>): string {
+  const { code, message, detail, requestId } = problem;
+  const said = [message, detail].find((text) => typeof text === 'string') ?? `the request failed with HTTP ${status}`;
+  const remedy = isErrorCode(code) ? errorTable[code].remedy : '';
+  const parts = [said as string];
+  if (remedy !== '' && !parts[0]!.includes(remedy)) parts.push(remedy);
+  if (typeof requestId === 'string') parts.push(`(${requestId})`);
+  return parts.join(' ');
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errorTable, code);
+}
+
+/** What to tell people about an error that ends a command: one line, without the leading `posthorn: `. */
+export function describeFailure(error: unknown): string {
+  const text = describeSystemError(error as NodeJS.ErrnoException & { address?: string; port?: number });
+  return text.replaceAll(/\s*[\r\n]+\s*/g, ' ').trim();
+}
+
+function describeSystemError(error: NodeJS.ErrnoException & { address?: string; port?: number }): string {
+  const { code, address, port, path } = error;
+  if (error.syscall === 'listen') {
+    const where = `port ${port} on ${address}`;
+    if (code === 'EADDRINUSE') return `${where} is in use; stop what listens there, or choose another with --port`;
+    if (code === 'EACCES') return `${where} may not be used by this user; choose one above 1023 with --port`;
+    if (code === 'EADDRNOTAVAIL') return `${address} is no address of this machine; choose another with --host`;
+  }
+  if (error.syscall === 'getaddrinfo') return 'the host to listen on has no address; choose another with --host';
+  if (path !== undefined) {
+    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+      return `${path} is not writable; give it to this user, or choose another directory with --data-dir`;
+    }
+    if (code === 'ENOTDIR' || code === 'EEXIST') {
+      return `${path} is not a directory; choose another with --data-dir`;
+    }
+  }
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,46 @@
+import { Command } from 'commander';
+import { version } from '../model/version.ts';
+import { addDeliveries } from './deliveries.ts';
+import { addDev } from './dev.ts';
+import { addEvents } from './events.ts';
+import { addKeys } from './keys.ts';
+import { addMigrate } from './migrate.ts';
+import { addServe } from './serve.ts';
+import { addWebhooks } from './webhooks.ts';
+
+/** Tells how the command ended, where that is not simply "it worked". */
+export type SetExitCode = (code: number) => void;
+
+/** The whole command line, not yet run. It throws a CommanderError instead of ending the process. */
+export function createProgram(setExitCode: SetExitCode): Command {
+  const program = new Command('posthorn')
+    .description('Sends webhooks and loses none.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('See `posthorn --help`, or --help after a command.')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'posthorn: ')) })
+    .configureHelp({ styleTitle: (title) => title, sortOptions: false });
+
+  program.commandsGroup('Run the server:');
+  addDev(program, setExitCode);
+  addServe(program, setExitCode);
+  addMigrate(program);
+  program.commandsGroup('Use a running server:');
+  addEvents(program);
+  addDeliveries(program, setExitCode);
+  addWebhooks(program);
+  addKeys(program);
+
+  return program.addHelpText(
+    'after',
+    `
+Examples:
+  posthorn dev
+  posthorn events send order.paid --data '{"total":1050}'
+  posthorn deliveries list --status dead_letter
+  posthorn deliveries --help`,
+  );
+}

@@ -1,0 +1,166 @@
+import type { Id } from '../../model/id.ts';
+import type { AcceptEntry, AcceptOutcome, FanOutSlice, NewDelivery } from '../store.ts';
+import { notFound } from '../../errors.ts';
+import type { Run, Stream, WriterContext } from './verbs.ts';
+
+const STATUSES = ['sending', 'pending', 'held'] as const;
+
+export function packAccept(stream: Stream, entries: readonly AcceptEntry[]): void {
+  stream.push(entries.length);
+  for (const { event, dedupe, deliveries, fanOutAfter } of entries) {
+    stream.push(
+      event.tenantId,
+      event.id,
+      event.ownId,
+      event.type,
+      event.occurredAt,
+      event.category,
+      event.group,
+      event.source,
+      event.createdAt,
+      fanOutAfter,
+      event.data,
+      dedupe.length,
+    );
+    for (const { key, fingerprint } of dedupe) stream.push(key, fingerprint);
+    packDeliveries(stream, deliveries);
+  }
+}
+
+function packDeliveries(stream: Stream, deliveries: readonly NewDelivery[]): void {
+  stream.push(deliveries.length);
+  for (const { id, endpointId, status } of deliveries) stream.push(id, endpointId, STATUSES.indexOf(status));
+}
+
+export function packFanOut(stream: Stream, slice: FanOutSlice): void {
+  stream.push(slice.tenantId, slice.eventId, slice.after, slice.now);
+  packDeliveries(stream, slice.deliveries);
+}
+
+export function packAddDeliveries(
+  stream: Stream,
+  tenantId: string,
+  eventId: Id,
+  deliveries: readonly NewDelivery[],
+  now: number,
+): void {
+  stream.push(tenantId, eventId, now);
+  packDeliveries(stream, deliveries);
+}
+
+interface Known {
+  event_id: Id;
+  fingerprint: string;
+}
+
+/** The verbs that create events and deliveries. */
+export function createAccept({ db, session, due }: WriterContext): { accept: Run; extendFanOut: Run; addDeliveries: Run } {
+  const insertEvent = db.prepare(
+    `INSERT INTO events (tenant_id, id, own_id, type, occurred_at, category, group_key, source, created_at, fan_out_after, data)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const insertDelivery = db.prepare(
+    `INSERT INTO deliveries (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)`,
+  );
+  const findKey = db.prepare('SELECT event_id, fingerprint FROM dedupe WHERE tenant_id = ? AND key = ?');
+  const insertKey = db.prepare('INSERT OR IGNORE INTO dedupe (tenant_id, key, event_id, fingerprint) VALUES (?, ?, ?, ?)');
+  const ownIdOf = db.prepare('SELECT own_id FROM events WHERE tenant_id = ? AND id = ?').pluck();
+  const deliveriesOf = db.prepare('SELECT count(*) FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
+  const endpointsOf = db.prepare('SELECT endpoint_id FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
+  const setFanOut = db.prepare('UPDATE events SET fan_out_after = ? WHERE tenant_id = ? AND id = ?');
+
+  function duplicateOf(tenantId: string, stream: Stream, at: number, end: number): AcceptOutcome | null {
+    let found: Known | null = null;
+    let sameBody = true;
+    for (let i = at; i < end; i += 2) {
+      const known = findKey.get(tenantId, stream[i]) as Known | undefined;
+      if (!known) continue;
+      // Two keys that name two events cannot both mean this body.
+      if (known.fingerprint !== stream[i + 1] || (found && found.event_id !== known.event_id)) sameBody = false;
+      found ??= known;
+    }
+    if (!found) return null;
+    const eventId = found.event_id;
+    const ownId = (ownIdOf.get(tenantId, eventId) ?? null) as string | null;
+    return { kind: 'duplicate', eventId, ownId, deliveries: deliveriesOf.get(tenantId, eventId) as number, sameBody };
+  }
+
+  function insertDeliveries(
+    tenantId: unknown,
+    eventId: unknown,
+    stream: Stream,
+    at: number,
+    now: unknown,
+    except: ReadonlySet<unknown> | null,
+  ): number {
+    const end = at + 1 + (stream[at] as number) * 3;
+    for (let i = at + 1; i < end; i += 3) {
+      const endpointId = stream[i + 1];
+      if (except?.has(endpointId)) continue;
+      switch (stream[i + 2]) {
+        case 0:
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'sending', null, null, session, now);
+          break;
+        case 1:
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'pending', null, now, null, now);
+          due.note(tenantId as string, endpointId as Id, now as number);
+          break;
+        default:
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'held', 'endpoint_disabled', null, null, now);
+      }
+    }
+    return end;
+  }
+
+  return {
+    accept(stream, start) {
+      let at = start;
+      const count = stream[at++] as number;
+      let outcomes: AcceptOutcome[] | null = null;
+      for (let n = 0; n < count; n++) {
+        const tenantId = stream[at] as string;
+        const eventId = stream[at + 1];
+        const createdAt = stream[at + 8];
+        const keysAt = at + 12;
+        const keysEnd = keysAt + (stream[at + 11] as number) * 2;
+        const duplicate = keysEnd > keysAt ? duplicateOf(tenantId, stream, keysAt, keysEnd) : null;
+        if (duplicate) {
+          outcomes ??= Array.from({ length: count }, () => ({ kind: 'accepted' }));
+          outcomes[n] = duplicate;
+          at = keysEnd + 1 + (stream[keysEnd] as number) * 3;
+          continue;
+        }
+        insertEvent.run(
+          tenantId,
+          eventId,
+          stream[at + 2],
+          stream[at + 3],
+          stream[at + 4],
+          stream[at + 5],
+          stream[at + 6],
+          stream[at + 7],
+          createdAt,
+          stream[at + 9],
+          stream[at + 10],
+        );
+        for (let i = keysAt; i < keysEnd; i += 2) insertKey.run(tenantId, stream[i], eventId, stream[i + 1]);
+        at = insertDeliveries(tenantId, eventId, stream, keysEnd, createdAt, null);
+      }
+      return outcomes ?? count;
+    },
+
+    extendFanOut(stream, at) {
+      const [tenantId, eventId, after, now] = [stream[at], stream[at + 1], stream[at + 2], stream[at + 3]];
+      if (setFanOut.run(after, tenantId, eventId).changes === 0) throw notFound('event', String(eventId));
+      insertDeliveries(tenantId, eventId, stream, at + 4, now, null);
+    },
+
+    addDeliveries(stream, at) {
+      const [tenantId, eventId, now] = [stream[at], stream[at + 1], stream[at + 2]];
+      if (ownIdOf.get(tenantId, eventId) === undefined) throw notFound('event', String(eventId));
+      // Two replays at once must not send twice: whoever comes second finds the endpoint served.
+      insertDeliveries(tenantId, eventId, stream, at + 3, now, new Set(endpointsOf.all(tenantId, eventId)));
+    },
+  };
+}

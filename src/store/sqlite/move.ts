@@ -1,0 +1,71 @@
+import { isEnd, sourcesOf, transitions } from '../../model/delivery.ts';
+import type { DeliveryMove, DeliveryStatus } from '../../model/delivery.ts';
+import type { Id } from '../../model/id.ts';
+import type { MoveRequest, RedeliverRequest } from '../store.ts';
+import type { Run, WriterContext } from './verbs.ts';
+
+/** Throws where the transition table has no move from the one status to the other. */
+export function checkMove({ from, to }: MoveRequest): void {
+  const moves: { readonly [by in DeliveryMove]?: DeliveryStatus } = transitions[from];
+  if (!Object.values(moves).includes(to) || from === to) throw new Error(`Deliveries cannot go from ${from} to ${to}.`);
+}
+
+/** The moves people and endpoints cause. */
+export function createMoves({ db, due }: WriterContext): { move: Run; redeliver: Run; acknowledge: Run } {
+  const oldest = {
+    pending: db
+      .prepare(
+        `SELECT id FROM deliveries INDEXED BY deliveries_due
+         WHERE tenant_id = ? AND endpoint_id = ? AND status = 'pending' ORDER BY due_at, id LIMIT ?`,
+      )
+      .pluck(),
+    held: db
+      .prepare(
+        `SELECT id FROM deliveries INDEXED BY deliveries_held
+         WHERE tenant_id = ? AND endpoint_id = ? AND status = 'held' ORDER BY id LIMIT ?`,
+      )
+      .pluck(),
+  };
+  const moveOne = db.prepare('UPDATE deliveries SET status = ?, reason = ?, due_at = ?, ended_at = ? WHERE tenant_id = ? AND id = ?');
+  const redeliverOne = db
+    .prepare(
+      `UPDATE deliveries
+       SET status = 'pending', reason = NULL, due_at = ?, lease = NULL, ended_at = NULL, acknowledged_at = NULL, schedule_start = attempt_count
+       WHERE tenant_id = ? AND id = ? AND status IN (${quoted(sourcesOf('redeliver'))}) RETURNING endpoint_id`,
+    )
+    .pluck();
+  const acknowledgeOne = db.prepare(
+    `UPDATE deliveries SET acknowledged_at = coalesce(acknowledged_at, ?) WHERE tenant_id = ? AND id = ? AND status = 'dead_letter'`,
+  );
+
+  return {
+    move(stream, at) {
+      const { tenantId, endpointId, from, to, reason, limit, now } = stream[at] as MoveRequest;
+      const ids = oldest[from].all(tenantId, endpointId, limit);
+      for (const id of ids) moveOne.run(to, reason, to === 'pending' ? now : null, isEnd(to) ? now : null, tenantId, id);
+      if (to === 'pending' && ids.length > 0) due.note(tenantId, endpointId, now);
+      return ids.length;
+    },
+
+    redeliver(stream, at) {
+      const { tenantId, deliveryIds, dueAt, spacingMs } = stream[at] as RedeliverRequest;
+      const moved: Id[] = [];
+      for (const id of deliveryIds) {
+        const at = dueAt + moved.length * spacingMs;
+        const endpointId = redeliverOne.get(at, tenantId, id) as Id | undefined;
+        if (endpointId === undefined) continue;
+        due.note(tenantId, endpointId, at);
+        moved.push(id);
+      }
+      return moved;
+    },
+
+    acknowledge(stream, at) {
+      return acknowledgeOne.run(stream[at + 2], stream[at], stream[at + 1]).changes === 1;
+    },
+  };
+}
+
+function quoted(statuses: readonly DeliveryStatus[]): string {
+  return statuses.map((status) => `'${status}'`).join(', ');
+}
