@@ -1,7 +1,13 @@
 import type { CeilingReport } from './ceilings/dispatch.ts';
+import type { Measurement } from './drive.ts';
+import { median } from './histogram.ts';
 import type { Percentiles } from './histogram.ts';
 import type { Results } from './results.ts';
 import type { Baseline } from './scenarios/baseline.ts';
+import type { Ceilings } from './scenarios/ceilings.ts';
+import type { History } from './scenarios/history.ts';
+import type { Idle } from './scenarios/idle.ts';
+import type { Start } from './scenarios/start.ts';
 import type { Throughput } from './scenarios/throughput.ts';
 
 /** One line of the table: what was measured, what it had to be. */
@@ -49,108 +55,129 @@ export const targets = {
 
 /** The table of a run: pure, so that a stored run can be shown again. */
 export function findingsOf(results: Results): Finding[] {
-  const ceiling = ceilingOf(results);
   const baseline = best(results.baseline);
-  const rows: Finding[] = [];
-  function add(
-    scenario: string,
-    what: string,
-    value: number | null,
-    text: string,
-    target?: Target,
-    beside?: string | null,
-  ) {
-    if (value === null) return;
-    const ok = target === undefined ? null : target.met(value);
-    rows.push({ scenario, what, value, text, target: target?.text ?? null, beside: beside ?? null, ok });
-  }
+  return [
+    ...ceilingFindings(results.ceilings),
+    ...(baseline === null ? [] : baselineFindings(baseline)),
+    ...results.throughput.flatMap((run) => throughputFindings(run, ceilingOf(results), baseline)),
+    ...(results.latency === null ? [] : latencyFindings(results.latency, results.options.ratePerSecond)),
+    ...(results.start === null ? [] : startFindings(results.start)),
+    ...(results.idle === null ? [] : idleFindings(results.idle)),
+    ...(results.history === null ? [] : historyFindings(results.history)),
+  ];
+}
 
-  for (const [key, what] of [
-    ['dispatch', 'bare dispatch'],
-    ['commit', 'bare commits'],
-  ] as const) {
-    const top = fastest(results.ceilings.map((run) => run[key]));
-    if (top !== null)
-      add('ceiling', what, top.perSecond, rate(top.perSecond), undefined, `${us(top.cpuUsPerDelivery)} CPU each`);
-  }
-  if (baseline !== null) {
-    add(
-      'baseline',
-      'pg-boss + fetch',
-      baseline.deliveriesPerSecond,
-      rate(baseline.deliveriesPerSecond),
-      undefined,
-      costs(baseline),
-    );
-  }
-  for (const run of results.throughput) {
-    const scenario = nameOf(run);
-    const target = run.shape.types === 'one' && run.shape.endpoints > 1 ? targets.fanOut10 : targets.fanOut1;
-    const beside = ceiling === null ? null : `${percent(run.deliveriesPerSecond / ceiling)} of the ceiling`;
-    add(scenario, 'deliveries', run.deliveriesPerSecond, rate(run.deliveriesPerSecond), target, beside);
-    if (baseline !== null && run.shape.endpoints === 1) {
-      const times = run.deliveriesPerSecond / baseline.deliveriesPerSecond;
-      add(scenario, 'against the baseline', times, `${times.toFixed(1)}×`, targets.timesBaseline);
-    }
-    const megabytes = run.rssPeakBytes === null ? null : run.rssPeakBytes / 1e6;
-    add(scenario, 'memory at its peak', megabytes, `${count(megabytes ?? 0)} MB`, targets.rss, costs(run));
-    add(scenario, 'lost', run.lost, count(run.lost), targets.none, `of ${count(run.expected)}`);
-    add(scenario, 'sent twice', run.doubled, count(run.doubled), targets.none);
-    const unrecorded = run.recorded === null ? null : run.receiver.distinct - run.recorded;
-    add(scenario, 'not recorded', unrecorded, count(unrecorded ?? 0), targets.none);
-  }
-  if (results.latency !== null) {
-    const { receiver, load, lost } = results.latency;
-    const scenario = `latency at ${count(results.options.ratePerSecond)}/s`;
-    add(
+type Row = Pick<Finding, 'what' | 'value' | 'text'> & { target?: Target; beside?: string | null };
+
+function rows(scenario: string, entries: readonly (Row | null)[]): Finding[] {
+  const present = entries.filter((entry) => entry !== null);
+  return present.map(({ what, value, text, target, beside }) => {
+    return {
       scenario,
-      'POST to arrival, p50',
-      receiver.latency.p50,
-      ms(receiver.latency.p50),
-      targets.latencyP50,
-      spread(receiver.latency),
-    );
-    add(scenario, 'POST to arrival, p99', receiver.latency.p99, ms(receiver.latency.p99), targets.latencyP99);
-    add(scenario, 'POST to 202, p50', load.ack.p50, ms(load.ack.p50), undefined, spread(load.ack));
-    add(scenario, 'generator late, p99', load.lateness.p99, ms(load.lateness.p99), undefined, 'contained in the above');
-    add(scenario, 'lost', lost, count(lost), targets.none, `of ${count(results.latency.expected)}`);
+      what,
+      value,
+      text,
+      target: target?.text ?? null,
+      beside: beside ?? null,
+      ok: target?.met(value) ?? null,
+    };
+  });
+}
+
+function ceilingFindings(ceilings: readonly Ceilings[]): Finding[] {
+  function row(what: string, runs: readonly CeilingReport[]): Row | null {
+    const top = runs.toSorted((a, b) => b.perSecond - a.perSecond)[0];
+    if (top === undefined) return null;
+    return { what, value: top.perSecond, text: rate(top.perSecond), beside: `${us(top.cpuUsPerDelivery)} CPU each` };
   }
-  if (results.start !== null) {
-    const { medianMs, firstAcceptedMs } = results.start;
-    add(
-      'start',
-      'process start to first 202',
-      medianMs,
-      `${count(medianMs)} ms`,
-      targets.start,
-      `slowest ${count(Math.max(...firstAcceptedMs))} ms`,
-    );
+  const dispatch = row(
+    'bare dispatch',
+    ceilings.map((run) => run.dispatch),
+  );
+  return rows('ceiling', [
+    dispatch,
+    row(
+      'bare commits',
+      ceilings.map((run) => run.commit),
+    ),
+  ]);
+}
+
+function baselineFindings(run: Baseline): Finding[] {
+  const value = run.deliveriesPerSecond;
+  return rows('baseline', [{ what: 'pg-boss + fetch', value, text: rate(value), beside: costs(run) }]);
+}
+
+function throughputFindings(run: Throughput, ceiling: number | null, baseline: Baseline | null): Finding[] {
+  const { deliveriesPerSecond: value, shape, rssPeakBytes, recorded, load } = run;
+  const fansOut = shape.types === 'one' && shape.endpoints > 1;
+  const times = baseline === null ? null : value / baseline.deliveriesPerSecond;
+  const refused = load.sent - load.accepted;
+  return rows(nameOf(run), [
+    {
+      what: 'deliveries',
+      value,
+      text: rate(value),
+      target: fansOut ? targets.fanOut10 : targets.fanOut1,
+      beside: ceiling === null ? null : `${percent(value / ceiling)} of the ceiling`,
+    },
+    times === null || shape.endpoints > 1
+      ? null
+      : { what: 'against the baseline', value: times, text: `${times.toFixed(1)}×`, target: targets.timesBaseline },
+    rssPeakBytes === null
+      ? null
+      : { ...megabytes('memory at its peak', rssPeakBytes), target: targets.rss, beside: costs(run) },
+    refused === 0 ? null : { ...number('not accepted', refused), beside: JSON.stringify(load.statuses) },
+    { ...number('lost', run.lost), target: targets.none, beside: `of ${count(run.expected)}` },
+    { ...number('sent twice', run.doubled), target: targets.none },
+    recorded === null ? null : { ...number('not recorded', run.receiver.distinct - recorded), target: targets.none },
+  ]);
+}
+
+function latencyFindings({ receiver, load, lost, expected }: Measurement, ratePerSecond: number): Finding[] {
+  const { latency } = receiver;
+  return rows(`latency at ${count(ratePerSecond)}/s`, [
+    { ...milliseconds('POST to arrival, p50', latency.p50), target: targets.latencyP50, beside: spread(latency) },
+    { ...milliseconds('POST to arrival, p99', latency.p99), target: targets.latencyP99 },
+    { ...milliseconds('POST to 202, p50', load.ack.p50), beside: spread(load.ack) },
+    { ...milliseconds('generator late, p99', load.lateness.p99), beside: 'contained in the above' },
+    { ...number('lost', lost), target: targets.none, beside: `of ${count(expected)}` },
+  ]);
+}
+
+function startFindings({ medianMs, firstAcceptedMs }: Start): Finding[] {
+  const beside = `slowest ${count(Math.max(...firstAcceptedMs))} ms`;
+  const text = `${count(medianMs)} ms`;
+  return rows('start', [{ what: 'process start to first 202', value: medianMs, text, target: targets.start, beside }]);
+}
+
+function idleFindings({ cpuPercent, rssBytes }: Idle): Finding[] {
+  return rows('idle', [
+    cpuPercent === null
+      ? null
+      : { what: 'CPU, of one core', value: cpuPercent, text: `${cpuPercent.toFixed(2)} %`, target: targets.idle },
+    rssBytes === null ? null : megabytes('memory', rssBytes),
+  ]);
+}
+
+function historyFindings({ ingestRatio, claimRatio, deliveries, empty }: History): Finding[] {
+  function row(what: string, ratio: number, emptyRates: number[]): Row {
+    const change = (ratio - 1) * 100;
+    const text = `${change < 0 ? '−' : '+'}${Math.abs(change).toFixed(1)} %`;
+    return { what, value: change, text, target: targets.history, beside: `empty store ${rate(median(emptyRates))}` };
   }
-  if (results.idle !== null) {
-    const { cpuPercent, rssBytes } = results.idle;
-    const memory = rssBytes === null ? null : `${count(rssBytes / 1e6)} MB`;
-    add('idle', 'CPU, of one core', cpuPercent, `${(cpuPercent ?? 0).toFixed(2)} %`, targets.idle, memory);
-  }
-  if (results.history !== null) {
-    const { ingestRatio, claimRatio, deliveries, empty } = results.history;
-    const scenario = `history of ${count(deliveries)}`;
-    for (const [what, share, key] of [
-      ['ingest', ingestRatio, 'ingestPerSecond'],
-      ['claim', claimRatio, 'claimPerSecond'],
-    ] as const) {
-      const change = (share - 1) * 100;
-      const ofEmpty = empty.map((round) => round[key]).sort((a, b) => a - b)[empty.length >> 1] ?? 0;
-      add(
-        scenario,
-        `${what} rate`,
-        change,
-        `${change >= 0 ? '+' : '−'}${Math.abs(change).toFixed(1)} %`,
-        targets.history,
-        `empty store ${rate(ofEmpty)}`,
-      );
-    }
-  }
-  return rows;
+  return rows(`history of ${count(deliveries)}`, [
+    row(
+      'ingest rate',
+      ingestRatio,
+      empty.map((round) => round.ingestPerSecond),
+    ),
+    row(
+      'claim rate',
+      claimRatio,
+      empty.map((round) => round.claimPerSecond),
+    ),
+  ]);
 }
 
 function nameOf({ shape }: Throughput): string {
@@ -162,10 +189,6 @@ function nameOf({ shape }: Throughput): string {
 function ceilingOf({ ceilings }: Results): number | null {
   if (ceilings.length === 0) return null;
   return Math.max(...ceilings.map(({ dispatch, commit }) => Math.min(dispatch.perSecond, commit.perSecond)));
-}
-
-function fastest(runs: readonly CeilingReport[]): CeilingReport | null {
-  return runs.toSorted((a, b) => b.perSecond - a.perSecond)[0] ?? null;
 }
 
 /** Of several runs the baseline's best counts. */
@@ -187,12 +210,19 @@ function count(value: number): string {
 function rate(value: number): string {
   return `${count(value)}/s`;
 }
-function ms(value: number): string {
-  return `${value.toFixed(2)} ms`;
-}
 function us(value: number): string {
   return `${value.toFixed(1)} µs`;
 }
 function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
+}
+
+function number(what: string, value: number): Row {
+  return { what, value, text: count(value) };
+}
+function milliseconds(what: string, value: number): Row {
+  return { what, value, text: `${value.toFixed(2)} ms` };
+}
+function megabytes(what: string, bytes: number): Row {
+  return { what, value: bytes / 1e6, text: `${count(bytes / 1e6)} MB` };
 }

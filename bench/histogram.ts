@@ -45,6 +45,11 @@ export class Histogram {
   }
 }
 
+/** The middle one of a few values, the upper of two middles; NaN without any. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+}
+
 function bucketOf(value: number): number {
   if (value < 2 * SUB_BUCKETS) return value;
   const shift = 31 - Math.clz32(value) - SUB_BUCKET_BITS;

@@ -5,7 +5,7 @@ import { KeyVerifier, type NewKey } from './api/keys.ts';
 import type { Config } from './config.ts';
 import { createEngine, type RunningEngine } from './delivery/create-engine.ts';
 import { defaultRetry } from './model/retry.ts';
-import { version } from './model/version.ts';
+import { version } from './version.ts';
 import { createKeyRing, loadOrCreateKeyFile } from './store/seal.ts';
 import { createSqliteStore } from './store/sqlite/store.ts';
 import type { Store } from './store/store.ts';

@@ -1,5 +1,6 @@
 import { nowUs } from '../clock.ts';
 import { drained, drive } from '../drive.ts';
+import { median } from '../histogram.ts';
 import { apiKey, startPosthorn } from '../posthorn.ts';
 import type { Posthorn } from '../posthorn.ts';
 import { end, removeFolder, temporaryFolder, track } from '../processes.ts';
@@ -122,7 +123,5 @@ async function measureRound(
 }
 
 function ratio(full: Round[], empty: Round[], what: keyof Round): number {
-  const median = (rounds: Round[]): number =>
-    rounds.map((round) => round[what]).sort((a, b) => a - b)[rounds.length >> 1]!;
-  return median(full) / median(empty);
+  return median(full.map((round) => round[what])) / median(empty.map((round) => round[what]));
 }

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { median } from '../histogram.ts';
 import { apiKey, spawnPosthorn } from '../posthorn.ts';
 import type { Context } from './scenario.ts';
 
@@ -24,8 +25,7 @@ export async function measureStart({ options }: Context): Promise<Start> {
     firstAcceptedMs.push(performance.now() - startedAt);
     await posthorn.stop();
   }
-  const medianMs = firstAcceptedMs.toSorted((a, b) => a - b)[ROUNDS >> 1]!;
-  return { firstAcceptedMs, medianMs };
+  return { firstAcceptedMs, medianMs: median(firstAcceptedMs) };
 }
 
 /** One event; node:http, because what refuses a connection must fail at once and leave nothing behind. */

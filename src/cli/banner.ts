@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import type { Config } from '../config.ts';
 import { isLoopback } from '../config/values.ts';
 import { settings } from '../config/settings.ts';
-import { version } from '../model/version.ts';
+import { version } from '../version.ts';
 import { styled } from './terminal.ts';
 
 const devKey = settings.find(({ key }) => key === 'operatorKey')!.default.dev;

@@ -95,7 +95,7 @@ function describeConnectFailure(url: string, error: Error): string {
 function queryText(query: Call['query'] = {}): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) if (value !== undefined) search.append(name, String(value));
-  return search.size === 0 ? '' : `?${search}`;
+  return search.size === 0 ? '' : `?${search.toString()}`;
 }
 
 function parseBody(text: string): unknown {

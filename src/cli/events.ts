@@ -73,7 +73,7 @@ function readData(given: string): string {
   const source = given === '-' ? 'standard input' : given.startsWith('@') ? given.slice(1) : null;
   let text = given;
   try {
-    if (source !== null) text = readFileSync(given === '-' ? 0 : source!, 'utf8').replace(/^\ufeff/, '');
+    if (source !== null) text = readFileSync(given === '-' ? 0 : source, 'utf8').replace(/^\ufeff/, '');
   } catch (error) {
     throw usage(`--data: ${source} cannot be read (${(error as NodeJS.ErrnoException).code}); correct the path`);
   }

@@ -32,10 +32,10 @@ export class ApiFailure extends CliFailure {
 /** The message, what to do about it, and the id under which the server's log has the rest. */
 function describeProblem(status: number, problem: Readonly<Record<string, unknown>>): string {
   const { code, message, detail, requestId } = problem;
-  const said = [message, detail].find((text) => typeof text === 'string') ?? `the request failed with HTTP ${status}`;
+  const said = typeof message === 'string' ? message : typeof detail === 'string' ? detail : `HTTP ${status}`;
   const remedy = isErrorCode(code) ? errorTable[code].remedy : '';
-  const parts = [said as string];
-  if (remedy !== '' && !parts[0]!.includes(remedy)) parts.push(remedy);
+  const parts = [said];
+  if (remedy !== '' && !said.includes(remedy)) parts.push(remedy);
   if (typeof requestId === 'string') parts.push(`(${requestId})`);
   return parts.join(' ');
 }

@@ -13,12 +13,16 @@ export function createLogger(config: Config): Logger {
 }
 
 function writePlainLine(json: string): void {
-  const { level, time, msg, err, ...rest } = JSON.parse(json) as Record<string, unknown> & {
-    level: number;
-    time: number;
-  };
+  const { level, time, msg, err, ...rest } = JSON.parse(json) as PlainLine;
   const facts = Object.entries(rest).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
-  const error = (err as { message?: string } | undefined)?.message;
-  const parts = [new Date(time).toLocaleTimeString('sv-SE'), pino.levels.labels[level] ?? '', msg, error, ...facts];
+  const parts = [new Date(time).toLocaleTimeString('sv-SE'), pino.levels.labels[level], msg, err?.message, ...facts];
   process.stderr.write(`${parts.filter((part) => part !== undefined).join(' ')}\n`);
+}
+
+interface PlainLine {
+  level: number;
+  /** Epoch ms. */
+  time: number;
+  msg?: string;
+  err?: { message?: string };
 }

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { version } from '../model/version.ts';
+import { version } from '../version.ts';
 import { addDeliveries } from './deliveries.ts';
 import { addDev } from './dev.ts';
 import { addEvents } from './events.ts';
@@ -17,7 +17,6 @@ export function createProgram(setExitCode: SetExitCode): Command {
     .description('Sends webhooks and loses none.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
-    .helpCommand('help [command]', 'show the help of a command')
     .exitOverride()
     .showSuggestionAfterError()
     .showHelpAfterError('See `posthorn --help`, or --help after a command.')
@@ -33,6 +32,8 @@ export function createProgram(setExitCode: SetExitCode): Command {
   addDeliveries(program, setExitCode);
   addWebhooks(program);
   addKeys(program);
+
+  program.commandsGroup('More:').helpCommand('help [command]', 'show the help of a command');
 
   return program.addHelpText(
     'after',

@@ -75,8 +75,8 @@ const table = {
   logLevel: define({
     group: 'Server',
     meaning:
-      'What goes into the log. `serve` writes JSON lines to standard output, `dev` plain ones to standard error.',
-    values: 'silent|error|warn|info|debug',
+      'How much is logged: `silent`, `error`, `warn`, `info` or `debug`. `serve` writes JSON lines to standard output, `dev` plain ones to standard error.',
+    values: 'level',
     default: { dev: 'warn', serve: 'info' },
     parse: oneOf(['silent', 'error', 'warn', 'info', 'debug']),
   }),
@@ -124,7 +124,7 @@ const table = {
     meaning:
       'Seals the signing secrets in the store: at least 32 characters. To change it, put the new key in front ' +
       'and keep the old one behind a comma. Without one, a key file is made beside the data.',
-    values: 'key,…',
+    values: 'keys',
     default: '',
     secret: true,
     parse: parseMasterKeys,
@@ -155,14 +155,14 @@ const table = {
     meaning:
       'Private networks that endpoints may be in, such as `10.1.0.0/16,fd00:1::/32`. ' +
       'With any, host names of the inside are allowed too.',
-    values: 'network,…',
+    values: 'networks',
     default: '',
     parse: parseCidrs,
   }),
   allowPorts: define({
     group: 'Destinations',
     meaning: 'Ports that endpoints may have besides 443 and 8443.',
-    values: 'port,…|any',
+    values: 'ports|any',
     default: { dev: 'any', serve: '' },
     parse: parsePorts,
   }),
@@ -178,7 +178,7 @@ const table = {
   retrySchedule: define({
     group: 'Delivery',
     meaning: 'Waits between attempts, each ± 20 %; after the last one a delivery is a dead letter. `none` tries once.',
-    values: 'duration,…|none',
+    values: 'durations|none',
     default: defaultRetry.scheduleMs.map(formatDuration).join(','),
     parse: parseSchedule,
   }),
@@ -193,7 +193,7 @@ const table = {
     group: 'Delivery',
     meaning: 'Attempts under way at once to one endpoint.',
     values: 'number',
-    default: '32',
+    default: '64',
     parse: wholeNumber(1, 1000),
   }),
   catalogue: define({

@@ -53,6 +53,8 @@ export class Connection {
       keepAliveMaxTimeout: options.maxIdleMs,
     });
     this.#client.on('disconnect', () => options.onGone(this));
+    // A socket that died before it was handed over never connects, so it never disconnects either.
+    this.#client.on('connectionError', () => options.onGone(this));
   }
 
   /** Writes the exchange's request; the exchange hears what follows. */

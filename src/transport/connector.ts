@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import * as tls from 'node:tls';
 import type { Classifier } from './classify.ts';
-import { dial } from './dial.ts';
+import { dial, inOrder } from './dial.ts';
 import { nameFailure } from './reasons.ts';
 import type { Failure, Phase } from './reasons.ts';
 import { ResolveError } from './resolve.ts';
@@ -173,10 +173,4 @@ async function lookUp(
 /** Whether a resolver is asked: not about literals, and never about localhost (RFC 6761, section 6.3). */
 function isAsked({ host, hostIsIp }: Destination): boolean {
   return !hostIsIp && host !== 'localhost' && !host.endsWith('.localhost');
-}
-
-/** What answered last time, then IPv4 before IPv6: receivers list their senders' IPv4 addresses. */
-function inOrder(addresses: readonly string[], preferred: string | null): string[] {
-  const rank = (address: string): number => (address === preferred ? 0 : address.includes(':') ? 2 : 1);
-  return [...addresses].sort((a, b) => rank(a) - rank(b));
 }

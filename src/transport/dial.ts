@@ -85,6 +85,12 @@ export function dial(
   return giveUp;
 }
 
+/** What answered last time, then IPv4 before IPv6: receivers list their senders' IPv4 addresses. */
+export function inOrder(addresses: readonly string[], preferred: string | null): string[] {
+  const rank = (address: string): number => (address === preferred ? 0 : address.includes(':') ? 2 : 1);
+  return [...addresses].sort((a, b) => rank(a) - rank(b));
+}
+
 function where(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

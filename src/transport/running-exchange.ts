@@ -23,7 +23,7 @@ export interface ExchangeOwner {
   settled(exchange: RunningExchange, reusable: boolean): void;
 }
 
-/** Thrown into undici's face when it wants a second socket for a connection: there is one socket, and it is gone. */
+/** What undici gets when it asks for a second socket for a connection: there is one socket, and it is gone. */
 export class ConnectionGone extends Error {
   override name = 'ConnectionGone';
   readonly code = 'ECONNRESET';

@@ -1,5 +1,5 @@
 import { Value } from 'typebox/value';
-import { version } from '../model/version.ts';
+import { version } from '../version.ts';
 import { compileBody } from './body.ts';
 import { WireFormatError } from './error.ts';
 import { forbiddenHeader, reservedNames } from './headers.ts';

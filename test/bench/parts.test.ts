@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import { findingsOf } from '../../bench/findings.ts';
 import { Framer } from '../../bench/framing.ts';
 import { Histogram } from '../../bench/histogram.ts';
 import { MARK_KEY, MARK_MEMBER, readSentAtUs, readSequence, writeMark } from '../../bench/mark.ts';
 import { UsageError, isFullRun, parseOptions } from '../../bench/options.ts';
 import type { Options } from '../../bench/options.ts';
 import { insert } from '../../bench/page.ts';
+import type { Results } from '../../bench/results.ts';
+import { table } from '../../bench/table.ts';
 
 describe('the histogram', () => {
   it('tells percentiles within 1.6 % of the sorted values, and the exact maximum', () => {
@@ -104,5 +107,35 @@ describe('the page', () => {
     expect(once).not.toContain('old');
     expect(insert(once, 'new')).toBe(once);
     expect(() => insert('# Title\n', 'new')).toThrow(/needs the lines/);
+  });
+});
+
+describe('the findings', () => {
+  const results = {
+    options: { ratePerSecond: 2000 },
+    ceilings: [],
+    baseline: [],
+    throughput: [],
+    latency: null,
+    start: null,
+    idle: null,
+    history: {
+      ingestRatio: 0.84,
+      claimRatio: 0.99,
+      deliveries: 1e6,
+      empty: [{ ingestPerSecond: 9, claimPerSecond: 9 }],
+    },
+    failures: [],
+  } as unknown as Results;
+
+  it('says of each target whether it was met', () => {
+    const late = { ...results, start: { medianMs: 1001, firstAcceptedMs: [1001] } };
+    const verdicts = findingsOf(late).map(({ what, ok }) => [what, ok]);
+    expect(verdicts).toEqual([
+      ['process start to first 202', false],
+      ['ingest rate', false],
+      ['claim rate', true],
+    ]);
+    expect(table(findingsOf(late)).match(/MISSED/g)).toHaveLength(2);
   });
 });

@@ -1,5 +1,9 @@
 import { once } from 'node:events';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Socket } from 'node:net';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { Connection } from '../../src/transport/connection.ts';
+import { RunningExchange } from '../../src/transport/running-exchange.ts';
+import type { Exchange } from '../../src/transport/transport.ts';
 import { ok, receive, response } from './receiver.ts';
 import { makeSender, send } from './sending.ts';
 
@@ -163,6 +167,24 @@ describe('connections', () => {
   });
 });
 
+describe('a socket that died before its first exchange', () => {
+  it('is a reset, and is forgotten', async () => {
+    const socket = new Socket();
+    socket.destroy();
+    let forgotten = false;
+    const origin = { url: 'http://127.0.0.1:1', idle: [], preferredAddress: null };
+    const options = { maxIdleMs: 1_000, onGone: () => void (forgotten = true) };
+    const connection = new Connection(origin, socket, '127.0.0.1', options);
+    const exchange = await new Promise<Exchange>((resolve) => {
+      const request = { url: 'http://127.0.0.1:1/', headers: [], body: Buffer.alloc(0), timeoutMs: 1_000 };
+      const owner = { lost: () => {}, settled: () => {} };
+      connection.carry(new RunningExchange(request, resolve, owner, performance.now()), '/');
+    });
+    expect(exchange).toMatchObject({ statusCode: null, reason: 'reset' });
+    expect(forgotten).toBe(true);
+  });
+});
+
 describe('closing', () => {
   it('waits for exchanges under way and takes no more', async () => {
     let answer: () => void = () => {};
@@ -244,6 +266,31 @@ describe('send', () => {
     expect(calls).toBe(0);
     await called;
     expect(await send(sender, receiver.url())).toMatchObject({ statusCode: 200 });
+  });
+
+  it('does not let a fault in the callback pass unseen, and goes on', async () => {
+    const receiver = await receive(ok);
+    const sender = makeSender();
+    const faults: unknown[] = [];
+    const enqueue = queueMicrotask;
+    vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((callback) => {
+      enqueue(() => {
+        try {
+          callback();
+        } catch (error) {
+          faults.push(error);
+        }
+      });
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const request = { url: receiver.url(), headers: [], body: Buffer.alloc(0), timeoutMs: 5_000 };
+    sender.send(request, () => {
+      throw new Error('fault in the callback');
+    });
+    await vi.waitUntil(() => faults.length > 0);
+    expect(faults).toEqual([new Error('fault in the callback')]);
+    expect(await send(sender, receiver.url())).toMatchObject({ statusCode: 200 });
+    expect(sender.inFlight()).toBe(0);
   });
 
   it('takes a deadline that is already over', async () => {

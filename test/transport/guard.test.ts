@@ -101,7 +101,7 @@ describe('names', () => {
     const exchange = await send(sender, `http://silent.example.com:${receiver.port}/`, { timeoutMs: 150 });
     expect(exchange).toMatchObject({ reason: 'dns_timeout', connectMs: null });
     expect(exchange.totalMs).toBeGreaterThanOrEqual(150);
-    expect(exchange.totalMs).toBeLessThan(600);
+    expect(exchange.totalMs).toBeLessThan(1_800);
   });
 
   it.each<DnsAnswer>(['silence', 'servfail', 'nxdomain'])('delivers over IPv4 when IPv6 gets %s', async (other) => {

@@ -1,4 +1,5 @@
-import type { CompiledQuery } from 'kysely';
+import type { CompiledQuery, Kysely } from 'kysely';
+import type { Tables } from './tables.ts';
 
 /** SQL with its values bound, as Kysely compiles it. */
 export interface Statement {
@@ -6,10 +7,12 @@ export interface Statement {
   parameters: readonly unknown[];
 }
 
-/** What the records need of an engine. Kysely compiles; the engine runs. */
+/** What the records need of an engine. Kysely compiles for its dialect, the engine runs. */
 export interface RecordDriver {
+  /** Compiles only; it has no connection of its own. */
+  readonly db: Kysely<Tables>;
   /** Rows of one query, from what is committed. */
-  read<Row>(query: CompiledQuery<Row>): Promise<Row[]>;
+  read<Row>(query: { compile(): CompiledQuery<Row> }): Promise<Row[]>;
   /** All of them as one unit, durable when it resolves; to the rows each one changed. */
-  change(queries: readonly CompiledQuery[]): Promise<number[]>;
+  change(queries: readonly { compile(): CompiledQuery }[]): Promise<number[]>;
 }

@@ -48,6 +48,16 @@ export function packAddDeliveries(
   packDeliveries(stream, deliveries);
 }
 
+function isPlain(stream: Stream, at: number): boolean {
+  return (
+    stream[at + 2] === null &&
+    stream[at + 5] === null &&
+    stream[at + 6] === null &&
+    stream[at + 7] === null &&
+    stream[at + 9] === null
+  );
+}
+
 interface Known {
   event_id: Id;
   fingerprint: string;
@@ -59,9 +69,17 @@ export function createAccept({ db, session, due }: WriterContext): { accept: Run
     `INSERT INTO events (tenant_id, id, own_id, type, occurred_at, category, group_key, source, created_at, fan_out_after, data)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
+  // Binding a value costs 60 ns, so the usual row (no own id, category, group, source; born leased) binds only what varies.
+  const insertPlainEvent = db.prepare(
+    'INSERT INTO events (tenant_id, id, type, occurred_at, created_at, data) VALUES (?, ?, ?, ?, ?, ?)',
+  );
   const insertDelivery = db.prepare(
-    `INSERT INTO deliveries (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)`,
+    `INSERT INTO deliveries (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, 0, 0, ?, ?)`,
+  );
+  const insertLeased = db.prepare(
+    `INSERT INTO deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, lease, created_at)
+     VALUES (?, ?, ?, ?, 'sending', 0, 0, ${session}, ?)`,
   );
   const findKey = db.prepare('SELECT event_id, fingerprint FROM dedupe WHERE tenant_id = ? AND key = ?');
   const insertKey = db.prepare('INSERT OR IGNORE INTO dedupe (tenant_id, key, event_id, fingerprint) VALUES (?, ?, ?, ?)');
@@ -100,14 +118,14 @@ export function createAccept({ db, session, due }: WriterContext): { accept: Run
       if (except?.has(endpointId)) continue;
       switch (stream[i + 2]) {
         case 0:
-          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'sending', null, null, session, now);
+          insertLeased.run(tenantId, stream[i], eventId, endpointId, now);
           break;
         case 1:
-          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'pending', null, now, null, now);
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'pending', null, now, now);
           due.note(tenantId as string, endpointId as Id, now as number);
           break;
         default:
-          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'held', 'endpoint_disabled', null, null, now);
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'held', 'endpoint_disabled', null, now);
       }
     }
     return end;
@@ -131,19 +149,9 @@ export function createAccept({ db, session, due }: WriterContext): { accept: Run
           at = keysEnd + 1 + (stream[keysEnd] as number) * 3;
           continue;
         }
-        insertEvent.run(
-          tenantId,
-          eventId,
-          stream[at + 2],
-          stream[at + 3],
-          stream[at + 4],
-          stream[at + 5],
-          stream[at + 6],
-          stream[at + 7],
-          createdAt,
-          stream[at + 9],
-          stream[at + 10],
-        );
+        if (isPlain(stream, at)) {
+          insertPlainEvent.run(tenantId, eventId, stream[at + 3], stream[at + 4], createdAt, stream[at + 10]);
+        } else insertEvent.run(stream.slice(at, at + 11));
         for (let i = keysAt; i < keysEnd; i += 2) insertKey.run(tenantId, stream[i], eventId, stream[i + 1]);
         at = insertDeliveries(tenantId, eventId, stream, keysEnd, createdAt, null);
       }

@@ -47,11 +47,20 @@ const ATTEMPT_AT = 9;
  * started anew can write the same attempt twice.
  */
 export function createSettle({ db, session, due }: WriterContext): { settle: Run } {
-  const move = `UPDATE deliveries
-    SET status = ?, reason = ?, attempt_count = ?, due_at = ?, last_error = ?, ended_at = ?, lease = NULL
-    WHERE tenant_id = ? AND id = ? AND status = 'sending' AND lease = ? AND attempt_count = ?`;
-  const end = db.prepare(move);
-  const retry = db.prepare(`${move} RETURNING endpoint_id`).pluck();
+  const held = `tenant_id = ? AND id = ? AND status = 'sending' AND lease = ${session} AND attempt_count = ?`;
+  // The usual end binds only what varies: each bound value costs 60 ns.
+  const deliver = db.prepare(
+    `UPDATE deliveries SET status = 'delivered', reason = NULL, attempt_count = ?, last_error = NULL, ended_at = ?, lease = NULL WHERE ${held}`,
+  );
+  const end = db.prepare(
+    `UPDATE deliveries SET status = ?, reason = ?, attempt_count = ?, last_error = ?, ended_at = ?, lease = NULL WHERE ${held}`,
+  );
+  const retry = db
+    .prepare(
+      `UPDATE deliveries SET status = 'pending', reason = ?, attempt_count = ?, due_at = ?, last_error = ?, lease = NULL
+       WHERE ${held} RETURNING endpoint_id`,
+    )
+    .pluck();
   const insertAttempt = db.prepare(
     `INSERT INTO attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, failure, detail)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -63,34 +72,20 @@ export function createSettle({ db, session, due }: WriterContext): { settle: Run
       const deliveryId = stream[at + 1];
       const status = stream[at + 2];
       const dueAt = stream[at + 5] as number | null;
+      const reason = stream[at + 3];
+      const attemptCount = stream[at + 4];
+      const lastError = stream[at + 6];
+      const endedAt = stream[at + 7];
+      const countBefore = stream[at + 8];
       if (dueAt === null) {
-        const { changes } = end.run(
-          status,
-          stream[at + 3],
-          stream[at + 4],
-          null,
-          stream[at + 6],
-          stream[at + 7],
-          tenantId,
-          deliveryId,
-          session,
-          stream[at + 8],
-        );
-        if (changes === 0) return 0;
+        const { changes } =
+          status === 'delivered' && reason === null && lastError === null
+            ? deliver.run(attemptCount, endedAt, tenantId, deliveryId, countBefore)
+            : end.run(status, reason, attemptCount, lastError, endedAt, tenantId, deliveryId, countBefore);
+        if (changes === 0) return false;
       } else {
-        const endpointId = retry.get(
-          status,
-          stream[at + 3],
-          stream[at + 4],
-          dueAt,
-          stream[at + 6],
-          null,
-          tenantId,
-          deliveryId,
-          session,
-          stream[at + 8],
-        ) as Id | undefined;
-        if (endpointId === undefined) return 0;
+        const endpointId = retry.get(reason, attemptCount, dueAt, lastError, tenantId, deliveryId, countBefore) as Id | undefined;
+        if (endpointId === undefined) return false;
         due.note(tenantId, endpointId, dueAt);
       }
       const attempt = at + ATTEMPT_AT;
@@ -107,7 +102,7 @@ export function createSettle({ db, session, due }: WriterContext): { settle: Run
           stream[attempt + 6],
         );
       }
-      return 1;
+      return true;
     },
   };
 }

@@ -31,13 +31,19 @@ export class WriterThread {
     this.commits = new GroupCommit((stream) => this.#worker?.postMessage({ kind: 'batch', stream } satisfies WriterRequest));
   }
 
-  /** Throws where calls would only be rejected: not opened, closed, or between two lives. */
-  assertOpen(): void {
-    if (!this.#isOpen) throw unavailable(this.#o.dataDir);
+  /** False where calls would only be rejected: not opened, closed, or between two lives. */
+  get isOpen(): boolean {
+    return this.#isOpen;
   }
 
-  async open(migrate: boolean): Promise<void> {
-    const failure = await this.#start(migrate);
+  unavailable(): PosthornError {
+    return new PosthornError('STORE_UNAVAILABLE', `The store in ${this.#o.dataDir} is not open. Try again in a second.`, {
+      retryAfterSeconds: 1,
+    });
+  }
+
+  async open(migrate: boolean, now: number): Promise<void> {
+    const failure = await this.#start(migrate, now);
     if (failure) throw toError(failure);
   }
 
@@ -49,6 +55,7 @@ export class WriterThread {
     this.#isClosing = true;
     await this.commits.idle();
     this.#isOpen = false;
+    if (this.#worker !== worker) return; // it died meanwhile
     await new Promise<void>((resolve) => {
       worker.once('exit', () => {
         resolve();
@@ -57,9 +64,9 @@ export class WriterThread {
     });
   }
 
-  #start(migrate: boolean): Promise<Failure | null> {
-    const { dataDir, maxBytes, now } = this.#o;
-    const worker = startThread('writer', { dataDir, migrate, now: now(), maxBytes } satisfies WriterStart);
+  #start(migrate: boolean, now: number): Promise<Failure | null> {
+    const { dataDir, maxBytes } = this.#o;
+    const worker = startThread('writer', { dataDir, migrate, now, maxBytes } satisfies WriterStart);
     this.#worker = worker;
     this.#isClosing = false;
     let crash: unknown = null;
@@ -114,16 +121,10 @@ export class WriterThread {
   #startAgain(): void {
     this.#restart = setTimeout(() => {
       this.#restart = null;
-      void this.#start(false).then((failure) => {
+      void this.#start(false, this.#o.now()).then((failure) => {
         if (!failure) this.#o.onRestart();
         else if (!this.#isClosing) this.#startAgain();
       });
     }, RESTART_AFTER_MS);
   }
-}
-
-function unavailable(dataDir: string): PosthornError {
-  return new PosthornError('STORE_UNAVAILABLE', `The store in ${dataDir} is not open. Try again in a second.`, {
-    retryAfterSeconds: 1,
-  });
 }

@@ -52,7 +52,7 @@ CREATE TABLE endpoints (
   description TEXT,
   is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
   disabled_reason TEXT CHECK (disabled_reason IN ('by_user', 'gone', 'failing')),
-  wire_format TEXT,
+  wire_format TEXT NOT NULL,
   headers TEXT,
   retry_schedule_ms TEXT,
   timeout_ms INTEGER,

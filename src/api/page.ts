@@ -1,0 +1,75 @@
+import Type from 'typebox';
+import { badField } from '../errors.ts';
+
+/** Query parameters of every list. */
+export const pageQuery = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'How many at most.' })),
+  cursor: Type.Optional(Type.String({ description: '`nextCursor` of the list before this one.', maxLength: 512 })),
+};
+
+export const DEFAULT_LIMIT = 50;
+
+const VERSION = '1';
+
+/** Where the next list begins: `null` at the end. Opaque, so that what it holds can change. */
+export function cursorAfter(position: string): string {
+  return Buffer.from(VERSION + position).toString('base64url');
+}
+
+/** The position in a cursor, null without one. Throws BAD_REQUEST for what is not one of ours (as `isPosition` sees it). */
+export function readCursor(cursor: string | undefined, isPosition: (text: string) => boolean): string | null {
+  if (cursor === undefined) return null;
+  const text = Buffer.from(cursor, 'base64url').toString('utf8');
+  const position = text.slice(1);
+  if (!text.startsWith(VERSION) || cursorAfter(position) !== cursor || !isPosition(position)) {
+    throw badField('cursor', 'is not a cursor of this list; pass on a `nextCursor`, or leave it out to begin');
+  }
+  return position;
+}
+
+const ID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/;
+
+function isId(text: string): boolean {
+  return ID.test(text);
+}
+
+/**
+ * Asks a list for one more than wanted, to know whether there is another page.
+ * @returns the rows to show and the cursor behind them
+ */
+export async function pageById<Row extends { readonly id: string }>(
+  query: { limit?: number; cursor?: string },
+  list: (page: { limit: number; before: string | null }) => Promise<readonly Row[]>,
+): Promise<{ rows: readonly Row[]; nextCursor: string | null }> {
+  const limit = query.limit ?? DEFAULT_LIMIT;
+  const found = await list({ limit: limit + 1, before: readCursor(query.cursor, isId) });
+  if (found.length <= limit) return { rows: found, nextCursor: null };
+  const rows = found.slice(0, limit);
+  return { rows, nextCursor: cursorAfter(rows.at(-1)!.id) };
+}
+
+/** The same for a list that lies in memory, in the order in which it is shown. */
+export function pageInMemory<Row>(
+  rows: readonly Row[],
+  query: { limit?: number; cursor?: string },
+  options: {
+    positionOf: (row: Row) => string;
+    isPosition: (text: string) => boolean;
+    /** True for rows that come behind a position, whether or not its own row is still there. */
+    isBehind: (row: Row, position: string) => boolean;
+    defaultLimit?: number;
+  },
+): { rows: readonly Row[]; nextCursor: string | null } {
+  const limit = query.limit ?? options.defaultLimit ?? DEFAULT_LIMIT;
+  const after = readCursor(query.cursor, options.isPosition);
+  const rest = after === null ? rows : rows.filter((row) => options.isBehind(row, after));
+  const shown = rest.slice(0, limit);
+  return { rows: shown, nextCursor: rest.length > limit ? cursorAfter(options.positionOf(shown.at(-1)!)) : null };
+}
+
+/** For {@link pageInMemory}: newest first, by id. */
+export const newestFirst = {
+  positionOf: (row: { readonly id: string }): string => row.id,
+  isPosition: isId,
+  isBehind: (row: { readonly id: string }, position: string): boolean => row.id < position,
+};

@@ -1,0 +1,56 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { errorTable, PosthornError, type ErrorCode } from '../errors.ts';
+
+/** An error as it goes out: RFC 9457 (`application/problem+json`), and `message` and `code` for those who read these. */
+export interface Problem {
+  status: number;
+  /** Without `content-length`. */
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** Of the fields that are wrong, the answer names the first ones. */
+const MAX_FIELDS = 20;
+/** Where nobody said how long to wait. */
+const DEFAULT_RETRY_SECONDS = 1;
+
+/** `BAD_REQUEST` → `bad-request`: the anchor in docs/errors.md. */
+export function anchorOf(code: ErrorCode): string {
+  return code.toLowerCase().replaceAll('_', '-');
+}
+
+/** What an error looks like from outside. Whatever is not of the error table is `INTERNAL` and says nothing of itself. */
+export function problemOf(error: unknown, requestId: string): Problem {
+  const known = error instanceof PosthornError ? error : new PosthornError('INTERNAL');
+  const { code, status, message } = known;
+  const headers: Record<string, string> = {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    'x-request-id': requestId,
+  };
+  if (status === 401) headers['www-authenticate'] = 'Bearer';
+  if (status === 503 || status === 507 || status === 429 || known.retryAfterSeconds !== null) {
+    headers['retry-after'] = String(known.retryAfterSeconds ?? DEFAULT_RETRY_SECONDS);
+  }
+  const body = JSON.stringify({
+    type: `/errors#${anchorOf(code)}`,
+    title: errorTable[code].title,
+    status,
+    detail: message,
+    code,
+    message,
+    requestId,
+    ...(known.fields.length > 0 ? { errors: known.fields.slice(0, MAX_FIELDS) } : {}),
+  });
+  return { status, headers, body };
+}
+
+/** Answers on a response that Fastify does not hold (any more). Does nothing where it is too late. */
+export function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(problem.status, { ...problem.headers, 'content-length': Buffer.byteLength(problem.body) });
+  response.end(problem.body);
+  // What still comes of the body is thrown away: a connection closed on it would take the answer along. The server's
+  // request timeout bounds how long.
+  if (!request.complete) request.resume();
+}

@@ -1,0 +1,98 @@
+import type { Logger } from 'pino';
+import type { Static, TObject, TSchema } from 'typebox';
+import type { Engine } from '../delivery/engine.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { Role } from '../model/tenant.ts';
+import type { KeyVerifier, Principal } from './keys.ts';
+
+/** What every route can reach. */
+export interface ApiContext {
+  readonly engine: Engine;
+  readonly keys: KeyVerifier;
+  /** Largest body, bytes, and so the largest event; a route may take a multiple ({@link Route.bodies}). */
+  readonly maxBodyBytes: number;
+  readonly version: string;
+  /** The instance's waits between attempts, for endpoints that have none of their own. */
+  readonly retryScheduleMs: readonly number[];
+  readonly isStopping: () => boolean;
+  readonly log: Logger | null;
+}
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** The names in a path: `/v1/webhooks/:id` has `{ id: string }`. */
+export type Params<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
+  ? { [Key in Name]: string } & Params<`/${Rest}`>
+  : Path extends `${string}:${infer Name}`
+    ? { [Key in Name]: string }
+    : unknown;
+
+/** One request, checked: what a route's handler gets. */
+export interface Call<Parameters = Record<string, string>, Query = unknown, Body = unknown> {
+  readonly api: ApiContext;
+  readonly principal: Principal;
+  readonly tenantId: string;
+  readonly params: Parameters;
+  readonly query: Query;
+  readonly body: Body;
+  /** The body's JSON text as it came; `''` where there was none. */
+  readonly text: string;
+  readonly idempotencyKey: string | undefined;
+  /** Headers of the answer. */
+  readonly replyHeaders: Record<string, string>;
+}
+
+/** A JSON text that goes out as it is, so that an event's data keeps its bytes. */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** A route: what Fastify serves and what the OpenAPI document says, from one declaration. */
+export interface Route {
+  readonly method: Method;
+  readonly path: string;
+  /** The least role that may; `public` asks for no key. */
+  readonly role: Role | 'public';
+  /** Name of the operation for generated clients. */
+  readonly id: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly query?: TObject;
+  /** Absent: a body is ignored. */
+  readonly body?: TSchema;
+  /** An empty body counts as `{}`. */
+  readonly bodyIsOptional?: boolean;
+  /** Limit of the body, in multiples of the instance's; default 1. */
+  readonly bodies?: number;
+  /** Takes the `Idempotency-Key` header. */
+  readonly takesIdempotencyKey?: boolean;
+  readonly answer: {
+    readonly status: 200 | 201 | 202 | 204;
+    readonly description: string;
+    /** Absent where the answer has no body. */
+    readonly schema?: TSchema;
+    readonly headers?: Readonly<Record<string, string>>;
+  };
+  /** Errors beside those that any route with such parts can give. */
+  readonly errors?: readonly ErrorCode[];
+  /** A body that is accepted. */
+  readonly example?: unknown;
+  handle(call: Call): unknown;
+}
+
+/** Declares a route; its handler's types follow from path, query and body. */
+export function route<const Path extends string, Query extends TObject = TObject, Body extends TSchema = TSchema>(
+  definition: Omit<Route, 'path' | 'query' | 'body' | 'handle'> & {
+    path: Path;
+    query?: Query;
+    body?: Body;
+    handle(call: Call<Params<Path>, Static<Query>, Static<Body>>): unknown;
+  },
+): Route {
+  return definition as unknown as Route;
+}

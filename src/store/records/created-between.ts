@@ -1,0 +1,26 @@
+import { sql } from 'kysely';
+import type { RawBuilder, SqlBool } from 'kysely';
+import { firstIdAt } from '../../model/id.ts';
+
+/** How far the clock of the machine may have stood back while ids went on: ids are made in order, whatever the clock does. */
+const SLACK_MS = 3 * 3_600_000;
+
+/**
+ * The condition for rows created at or after `from` and before `to` (epoch ms; undefined = no bound). The time decides;
+ * the id, which carries a time never before the row's own, bounds how much of the index is walked.
+ */
+export function createdBetween(
+  id: string,
+  createdAt: string,
+  from: number | undefined,
+  to: number | undefined,
+): RawBuilder<SqlBool> {
+  const terms = [sql<SqlBool>`1 = 1`];
+  if (from !== undefined) {
+    terms.push(sql`${sql.ref(id)} >= ${firstIdAt(from)}`, sql`${sql.ref(createdAt)} >= ${from}`);
+  }
+  if (to !== undefined) {
+    terms.push(sql`${sql.ref(id)} < ${firstIdAt(to + SLACK_MS)}`, sql`${sql.ref(createdAt)} < ${to}`);
+  }
+  return sql<SqlBool>`${sql.join(terms, sql` and `)}`;
+}

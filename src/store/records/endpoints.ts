@@ -1,0 +1,169 @@
+import type { Selectable } from 'kysely';
+import type { Endpoint } from '../../model/endpoint.ts';
+import type { KeyRing } from '../seal.ts';
+import type { Store } from '../store.ts';
+import type { RecordDriver } from './driver.ts';
+import type { Tables } from './tables.ts';
+
+type EndpointRow = Selectable<Tables['endpoints']>;
+type SecretRow = Selectable<Tables['secrets']>;
+
+/** Secrets are sealed before they leave this module and unsealed as they come back; expired ones are dropped on read. */
+export function createEndpoints({ db, read, change }: RecordDriver, ring: KeyRing, now: () => number): Store['endpoints'] {
+  const liveSecrets = () =>
+    db
+      .selectFrom('secrets')
+      .selectAll()
+      .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', now())]))
+      .orderBy('id', 'desc');
+
+  const toEndpoint = (row: EndpointRow, secrets: readonly SecretRow[]): Endpoint => ({
+    id: row.id,
+    tenantId: row.tenant_id,
+    url: row.url,
+    events: JSON.parse(row.events) as string[],
+    description: row.description,
+    isActive: row.is_active === 1,
+    disabledReason: row.disabled_reason,
+    wireFormat: JSON.parse(row.wire_format) as string | object,
+    headers: parse(row.headers),
+    retryScheduleMs: parse(row.retry_schedule_ms),
+    timeoutMs: row.timeout_ms,
+    concurrency: row.concurrency,
+    metadata: parse(row.metadata),
+    secrets: secrets.map((secret) => ({
+      id: secret.id,
+      value: ring.unseal(secret.sealed, secret.tenant_id, secret.id),
+      createdAt: secret.created_at,
+      expiresAt: secret.expires_at,
+    })),
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  });
+
+  const columns = (endpoint: Endpoint) => ({
+    url: endpoint.url,
+    events: JSON.stringify(endpoint.events),
+    description: endpoint.description,
+    is_active: endpoint.isActive ? 1 : 0,
+    disabled_reason: endpoint.disabledReason,
+    wire_format: JSON.stringify(endpoint.wireFormat),
+    headers: text(endpoint.headers),
+    retry_schedule_ms: text(endpoint.retryScheduleMs),
+    timeout_ms: endpoint.timeoutMs,
+    concurrency: endpoint.concurrency,
+    metadata: text(endpoint.metadata),
+    updated_at: endpoint.updatedAt,
+  });
+
+  /** One insert a secret; it finds no row to hang on where the endpoint was deleted meanwhile. */
+  const insertSecrets = ({ tenantId, id, secrets }: Endpoint) =>
+    secrets.map((secret) =>
+      db
+        .insertInto('secrets')
+        .columns(['tenant_id', 'endpoint_id', 'id', 'sealed', 'created_at', 'expires_at'])
+        .expression((from) =>
+          from
+            .selectFrom('endpoints')
+            .select(({ val, cast }) => [
+              'endpoints.tenant_id',
+              'endpoints.id',
+              cast<string>(val(secret.id), 'text').as('secret_id'),
+              cast<string>(val(ring.seal(secret.value, tenantId, secret.id)), 'text').as('sealed'),
+              cast<number>(val(secret.createdAt), 'bigint').as('secret_created_at'),
+              cast<number | null>(val(secret.expiresAt), 'bigint').as('expires_at'),
+            ])
+            .where('endpoints.tenant_id', '=', tenantId)
+            .where('endpoints.id', '=', id)
+            .where('endpoints.deleted_at', 'is', null),
+        ),
+    );
+
+  return {
+    async all() {
+      const [rows, secrets] = await Promise.all([
+        read(db.selectFrom('endpoints').selectAll().where('deleted_at', 'is', null).orderBy('tenant_id').orderBy('id')),
+        read(liveSecrets()),
+      ]);
+      const byEndpoint = new Map<string, SecretRow[]>();
+      for (const secret of secrets) {
+        const key = `${secret.tenant_id}\0${secret.endpoint_id}`;
+        const present = byEndpoint.get(key);
+        if (present) present.push(secret);
+        else byEndpoint.set(key, [secret]);
+      }
+      return rows.map((row) => toEndpoint(row, byEndpoint.get(`${row.tenant_id}\0${row.id}`) ?? []));
+    },
+
+    async get(tenantId, id, options) {
+      let query = db.selectFrom('endpoints').selectAll().where('tenant_id', '=', tenantId).where('id', '=', id);
+      if (options?.deleted !== true) query = query.where('deleted_at', 'is', null);
+      const [rows, secrets] = await Promise.all([
+        read(query),
+        read(liveSecrets().where('tenant_id', '=', tenantId).where('endpoint_id', '=', id)),
+      ]);
+      const row = rows[0];
+      return row ? { ...toEndpoint(row, secrets), deletedAt: row.deleted_at } : null;
+    },
+
+    async create(endpoint) {
+      const { tenantId, id, createdAt } = endpoint;
+      const row = { tenant_id: tenantId, id, created_at: createdAt, deleted_at: null, ...columns(endpoint) };
+      await change([db.insertInto('endpoints').values(row), ...insertSecrets(endpoint)]);
+    },
+
+    async update(endpoint) {
+      const { tenantId, id } = endpoint;
+      await change([
+        db
+          .updateTable('endpoints')
+          .set(columns(endpoint))
+          .where('tenant_id', '=', tenantId)
+          .where('id', '=', id)
+          .where('deleted_at', 'is', null),
+        db.deleteFrom('secrets').where('tenant_id', '=', tenantId).where('endpoint_id', '=', id),
+        ...insertSecrets(endpoint),
+      ]);
+    },
+
+    async remove(tenantId, id, at) {
+      await change([
+        db
+          .updateTable('endpoints')
+          .set({ deleted_at: at, is_active: 0, updated_at: at })
+          .where('tenant_id', '=', tenantId)
+          .where('id', '=', id)
+          .where('deleted_at', 'is', null),
+        db.deleteFrom('secrets').where('tenant_id', '=', tenantId).where('endpoint_id', '=', id),
+      ]);
+    },
+  };
+}
+
+/** Seals what older master keys sealed with the newest one; resolves to how many secrets changed. */
+export async function rewrapSecrets({ db, read, change }: RecordDriver, ring: KeyRing): Promise<number> {
+  let count = 0;
+  for (const { tenant_id, endpoint_id, id, sealed } of await read(db.selectFrom('secrets').selectAll())) {
+    const anew = ring.rewrap(sealed, tenant_id, id);
+    if (anew === null) continue;
+    const [changed] = await change([
+      db
+        .updateTable('secrets')
+        .set({ sealed: anew })
+        .where('tenant_id', '=', tenant_id)
+        .where('endpoint_id', '=', endpoint_id)
+        .where('id', '=', id)
+        .where('sealed', '=', sealed), // not where an update came between
+    ]);
+    count += changed!;
+  }
+  return count;
+}
+
+function parse<Value>(json: string | null): Value | null {
+  return json === null ? null : (JSON.parse(json) as Value);
+}
+
+function text(value: unknown): string | null {
+  return value === null ? null : JSON.stringify(value);
+}

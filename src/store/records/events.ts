@@ -1,0 +1,54 @@
+import type { Selectable } from 'kysely';
+import type { Event } from '../../model/event.ts';
+import type { Store } from '../store.ts';
+import type { RecordDriver } from './driver.ts';
+import type { Tables } from './tables.ts';
+import { createdBetween } from './created-between.ts';
+
+export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick<Store, 'unfinishedFanOuts'> {
+  return {
+    async get(tenantId, id) {
+      const [row] = await read(db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId).where('id', '=', id));
+      return row ? toEvent(row) : null;
+    },
+
+    async findOwnId(tenantId, dedupeKey) {
+      const [row] = await read(
+        db.selectFrom('dedupe').select('event_id').where('tenant_id', '=', tenantId).where('key', '=', dedupeKey),
+      );
+      return row?.event_id ?? null;
+    },
+
+    async list({ tenantId, type, group, from, to }, { limit, before, offset }) {
+      let query = db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId);
+      if (type !== undefined) query = query.where('type', '=', type);
+      if (group !== undefined) query = query.where('group_key', '=', group);
+      if (before !== null) query = query.where('id', '<', before);
+      query = query.where(createdBetween('id', 'created_at', from, to));
+      const rows = await read(query.orderBy('id', 'desc').limit(limit).offset(offset ?? 0));
+      return rows.map(toEvent);
+    },
+
+    async unfinishedFanOuts(limit) {
+      const rows = await read(
+        db.selectFrom('events').selectAll().where('fan_out_after', 'is not', null).orderBy('id').limit(limit),
+      );
+      return rows.map((row) => ({ event: toEvent(row), after: row.fan_out_after! }));
+    },
+  };
+}
+
+function toEvent(row: Selectable<Tables['events']>): Event {
+  return {
+    id: row.id,
+    tenantId: row.tenant_id,
+    ownId: row.own_id,
+    type: row.type,
+    data: row.data,
+    occurredAt: row.occurred_at,
+    category: row.category,
+    group: row.group_key,
+    source: row.source,
+    createdAt: row.created_at,
+  };
+}
