@@ -7,17 +7,28 @@ import { createEngine, type RunningEngine } from './delivery/create-engine.ts';
 import { defaultRetry } from './model/retry.ts';
 import { version } from './version.ts';
 import { createKeyRing, loadOrCreateKeyFile } from './store/seal.ts';
-import { createSqliteStore } from './store/sqlite/store.ts';
+import { createSqliteStore, pendingMigrations } from './store/sqlite/store.ts';
 import type { Store } from './store/store.ts';
 import { createSender, type GuardPolicy } from './transport/transport.ts';
+
+export { pendingMigrations };
+
+export interface Started {
+  /** `http://127.0.0.1:3001`. */
+  address: string;
+  /** No master key was configured and none lay beside the data: one was made there. */
+  keyFileCreated: boolean;
+}
 
 export interface PosthornServer {
   readonly engine: RunningEngine;
   readonly store: Store;
   /** Opens the store, takes up what is due, listens. A second call gets the same promise. */
-  start(): Promise<{ address: string; keyFileCreated: boolean }>;
+  start(): Promise<Started>;
   /** Refuses new work, drains, gives back what it could not send, closes. Tolerates never-started and twice-stopped. */
   stop(): Promise<void>;
+  /** Makes an API key; the store must be open. The text is in the answer this once. */
+  createKey(request: NewKey): Promise<{ id: string; key: string }>;
 }
 
 /** The composition root: the one place that knows which store, which sender and which API there are. */
@@ -26,7 +37,14 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
   mkdirSync(config.dataDir, { recursive: true });
   const keyFile = config.masterKeys.length > 0 ? null : loadOrCreateKeyFile(config.dataDir);
   const keyRing = createKeyRing(keyFile?.keys ?? config.masterKeys);
-  const store = createSqliteStore({ dataDir: config.dataDir, keyRing });
+  const store = createSqliteStore({
+    dataDir: config.dataDir,
+    keyRing,
+    onRestart: () => {
+      log.error('store.restarted');
+      engine.leasesLost();
+    },
+  });
   const policy: GuardPolicy = {
     allowHttp: config.allowHttp,
     allowLoopback: config.allowLoopback,
@@ -35,7 +53,7 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
     allowAnyPort: config.allowAnyPort,
   };
   const sender = createSender({ policy });
-  const engine = createEngine({
+  const engine: RunningEngine = createEngine({
     store,
     sender,
     policy,
@@ -50,27 +68,39 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
     log,
   });
 
-  let started: Promise<{ address: string; keyFileCreated: boolean }> | null = null;
+  let keys: KeyVerifier | null = null;
+  let started: Promise<Started> | null = null;
   let stopped: Promise<void> | null = null;
-  let close: (() => Promise<void>) | null = null;
+  let api: ReturnType<typeof createApi> | null = null;
 
-  async function start(): Promise<{ address: string; keyFileCreated: boolean }> {
+  /** The keys of an opened store. */
+  async function loadKeys(): Promise<KeyVerifier> {
+    if (keys) return keys;
+    keys = new KeyVerifier({
+      store,
+      pepper: keyRing.derive('api-keys'),
+      fixed: config.operatorKey === null ? [] : [config.operatorKey],
+      onFault: (error) => {
+        log.warn({ error: String(error) }, 'key.use_not_noted');
+      },
+    });
+    await keys.load();
+    return keys;
+  }
+
+  async function start(): Promise<Started> {
     await store.open({ migrate: config.mode === 'dev', now: Date.now() });
-    const keys = new KeyVerifier({ store, fixed: config.operatorKey === null ? [] : [config.operatorKey] });
-    await Promise.all([engine.start(), keys.load()]);
-    const api = createApi({
+    const [verifier] = await Promise.all([loadKeys(), engine.start()]);
+    api = createApi({
       engine,
-      keys,
+      keys: verifier,
       limits: { maxBodyBytes: config.maxBodyBytes },
       createTenants: config.createTenants,
+      retryScheduleMs: config.retryScheduleMs,
       version,
       logger: log,
       isStopping: () => stopped !== null,
     });
-    close = async () => {
-      await api.close();
-      await keys.close();
-    };
     const address = await api.listen({ host: config.host, port: config.port });
     log.info({ address, dataDir: config.dataDir, version }, 'posthorn.started');
     return { address, keyFileCreated: keyFile?.created ?? false };
@@ -78,7 +108,8 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
 
   async function stop(): Promise<void> {
     await started?.catch(() => undefined);
-    await close?.();
+    await api?.close();
+    await keys?.close();
     await engine.stop(config.drainMs);
     await sender.close(0);
     await store.close();
@@ -90,7 +121,6 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
     store,
     start: () => (started ??= start()),
     stop: () => (stopped ??= stop()),
+    createKey: async (request) => (await loadKeys()).create(request),
   };
 }
-
-export type { NewKey };

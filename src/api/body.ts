@@ -59,7 +59,9 @@ export function collectBody(
     else finish(new PosthornError('BAD_REQUEST', 'body: is not valid UTF-8; send JSON in UTF-8'), '');
   });
   // Nobody is there to read an answer then, but whoever waits must be told.
-  request.on('error', () => finish(new PosthornError('BAD_REQUEST', 'body: the connection ended before it was whole'), ''));
+  request.on('error', () =>
+    finish(new PosthornError('BAD_REQUEST', 'body: the connection ended before it was whole'), ''),
+  );
 }
 
 /** Parses a body, or throws BAD_REQUEST that says what to correct. */
@@ -91,5 +93,8 @@ function mediaTypeProblem(type: string | undefined, encoding: string | undefined
   }
   if (type !== undefined && JSON_WITH_CHARSET.test(type)) return null;
   const found = type === undefined ? 'missing' : JSON.stringify(type.slice(0, 80));
-  return new PosthornError('UNSUPPORTED_MEDIA_TYPE', `Content-Type is ${found}; send "Content-Type: application/json".`);
+  return new PosthornError(
+    'UNSUPPORTED_MEDIA_TYPE',
+    `Content-Type is ${found}; send "Content-Type: application/json".`,
+  );
 }

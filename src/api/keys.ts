@@ -140,10 +140,13 @@ export class KeyVerifier {
     return { id: prefixes.apiKey + apiKey.id, key: text, apiKey };
   }
 
-  /** Ends a key at once; one that is revoked already stays so. Unknown ids and those of other tenants throw NOT_FOUND. */
-  async revoke(tenantId: string | null, id: string): Promise<void> {
+  /**
+   * Ends a key at once; one that is revoked already stays so. Throws NOT_FOUND for unknown ids, and for keys that
+   * belong to none of `owners`: tenants, and null for operators.
+   */
+  async revoke(id: string, owners: readonly (string | null)[]): Promise<void> {
     const parsed = parseId(id, prefixes.apiKey);
-    const key = this.#keys().find((candidate) => candidate.id === parsed && candidate.tenantId === tenantId);
+    const key = this.#keys().find((candidate) => candidate.id === parsed && owners.includes(candidate.tenantId));
     if (!key) throw notFound('API key', id);
     if (key.revokedAt !== null) return;
     const now = this.#now();

@@ -74,7 +74,8 @@ export function readPublish(value: unknown, text: string, start: number, path: s
   }
   const event = value as Record<string, unknown>;
   const { type, data, id, occurredAt, category, group, source, idempotencyKey } = event;
-  if (typeof type !== 'string' || !isEventType(type)) throw bad(path, 'type', type === undefined ? `is missing; it ${typeRule}` : typeRule);
+  if (typeof type !== 'string' || !isEventType(type))
+    throw bad(path, 'type', type === undefined ? `is missing; it ${typeRule}` : typeRule);
   if (data === undefined) throw bad(path, 'data', 'is missing; it can be any JSON value');
   if (id != null && !(typeof id === 'string' && OWN_ID.test(id))) throw bad(path, 'id', idRule);
   let occurredAtMs: number | null = null;

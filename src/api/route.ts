@@ -14,7 +14,9 @@ export interface ApiContext {
   readonly version: string;
   /** The instance's waits between attempts, for endpoints that have none of their own. */
   readonly retryScheduleMs: readonly number[];
+  /** True from when the node was asked to stop: it takes no changes then. */
   readonly isStopping: () => boolean;
+  readonly openApiJson: () => string;
   readonly log: Logger | null;
 }
 
@@ -65,6 +67,8 @@ export interface Route {
   readonly query?: TObject;
   /** Absent: a body is ignored. */
   readonly body?: TSchema;
+  /** The handler checks the body itself, as `body` says. */
+  readonly checksBodyItself?: boolean;
   /** An empty body counts as `{}`. */
   readonly bodyIsOptional?: boolean;
   /** Limit of the body, in multiples of the instance's; default 1. */
@@ -82,7 +86,8 @@ export interface Route {
   readonly errors?: readonly ErrorCode[];
   /** A body that is accepted. */
   readonly example?: unknown;
-  handle(call: Call): unknown;
+  /** Gives the answer's body; `ingest` is the way of every event, which ingest.ts serves. */
+  readonly handle: ((call: Call) => unknown) | 'ingest';
 }
 
 /** Declares a route; its handler's types follow from path, query and body. */
@@ -91,7 +96,7 @@ export function route<const Path extends string, Query extends TObject = TObject
     path: Path;
     query?: Query;
     body?: Body;
-    handle(call: Call<Params<Path>, Static<Query>, Static<Body>>): unknown;
+    handle: ((call: Call<Params<Path>, Static<Query>, Static<Body>>) => unknown) | 'ingest';
   },
 ): Route {
   return definition as unknown as Route;

@@ -3,10 +3,16 @@ import Type, { type Static, type TSchema } from 'typebox';
 /** Pieces that the schemas of several resources are made of. */
 
 /** The same, or null. */
-export function nullable<Schema extends TSchema>(schema: Schema): ReturnType<typeof Type.Unsafe<Static<Schema> | null>> {
-  const { type } = schema as { type?: string };
+export function nullable<Schema extends TSchema>(
+  schema: Schema,
+): ReturnType<typeof Type.Unsafe<Static<Schema> | null>> {
+  const { type, enum: words } = schema as { type?: string; enum?: readonly unknown[] };
   if (type === undefined) throw new Error('only a schema with one type can be made nullable');
-  return Type.Unsafe<Static<Schema> | null>({ ...schema, type: [type, 'null'] });
+  return Type.Unsafe<Static<Schema> | null>({
+    ...schema,
+    type: [type, 'null'],
+    ...(words === undefined ? {} : { enum: [...words, null] }),
+  });
 }
 
 /** One of these words. */
@@ -40,10 +46,10 @@ export const timeRange = {
   to: Type.Optional(time('Only before this time.')),
 };
 
-export const WireFormat = Type.Unsafe<string | object>({
-  type: ['string', 'object'],
-  description: 'Name of a preset (`standard`, `grantex`, `grantiva`, `gravv`, `lexigram`), or a format of your own.',
-});
+export const wireFormatWords =
+  'Name of a preset (`standard`, `grantex`, `grantiva`, `gravv`, `lexigram`), or a format of your own.';
+
+export const WireFormat = Type.Unsafe<string | object>({ type: ['string', 'object'], description: wireFormatWords });
 
 /** The number of deliveries that an action set going. */
 export const DeliveryCount = Type.Object({ deliveries: Type.Integer({ description: 'How many deliveries.' }) });

@@ -7,7 +7,9 @@ const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.\d+)?(?:[Zz]
 export function parseTime(text: string): number | null {
   const found = RFC3339.exec(text);
   if (!found) return null;
-  const [year, month, day, hour, minute, second, offsetHour = 0, offsetMinute = 0] = found.slice(1).map((part) => Number(part ?? 0));
+  const [year, month, day, hour, minute, second, offsetHour = 0, offsetMinute = 0] = found
+    .slice(1)
+    .map((part) => Number(part ?? 0));
   if (year! < 1000 || month! < 1 || month! > 12 || day! < 1) return null;
   if (day! > new Date(Date.UTC(year!, month!, 0)).getUTCDate()) return null;
   if (hour! > 23 || minute! > 59 || second! > 59 || offsetHour > 23 || offsetMinute > 59) return null;

@@ -55,9 +55,16 @@ export function validate(schema: TSchema, value: unknown, root: string, size = 0
   const check = (checks[which] ??= ajvs[which].compile(schema));
   if (check(value)) return;
   const fields = (check.errors ?? []).map((error) => explain(error, root));
-  throw new PosthornError('BAD_REQUEST', fields.map(({ field, message }) => `${field}: ${message}`).slice(0, 3).join('; '), {
-    fields,
-  });
+  throw new PosthornError(
+    'BAD_REQUEST',
+    fields
+      .map(({ field, message }) => `${field}: ${message}`)
+      .slice(0, 3)
+      .join('; '),
+    {
+      fields,
+    },
+  );
 }
 
 /** True where the schema takes the value: for tests that hold a hand-written check to its schema. */

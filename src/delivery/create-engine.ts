@@ -44,6 +44,8 @@ export interface RunningEngine extends Engine {
   stop(graceMs: number): Promise<void>;
   /** Deletes what is past its retention now; resolves to the number of events. */
   sweep(): Promise<number>;
+  /** The store began a new session by itself: what waits here is leased no more, and is claimed anew. */
+  leasesLost(): void;
 }
 
 /** Puts the parts together. Nothing runs before `start`. */
@@ -114,6 +116,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
     tenants,
     ready: () => store.check(),
     sweep: () => retention.sweep(),
+    leasesLost() {
+      for (const line of lines.all()) lines.drain(line);
+      claims.start();
+    },
 
     async start() {
       await Promise.all([eventTypes.load(), tenants.load()]);

@@ -6,7 +6,7 @@ import { PosthornError } from '../../errors.ts';
 /** 8 KiB: 2 µs of CPU a delivery less than 4 KiB, and 1 % smaller. */
 export const PAGE_BYTES = 8192;
 /** The writer's page cache: holds the growing ends of the trees at any number of rows, and bounds memory. */
-const WRITER_CACHE_KIB = 64 * 1024;
+const WRITER_CACHE_KIB = 32 * 1024;
 const READER_CACHE_KIB = 16 * 1024;
 /** How long to wait for somebody who looks at the file with another tool and locks it. */
 const BUSY_MS = 5_000;

@@ -24,7 +24,8 @@ export class WriterThread {
   #isOpen = false;
   #isClosing = false;
   #restart: NodeJS.Timeout | null = null;
-  #settled: ((failure: Failure | null) => void) | null = null;
+  /** Waits for a start to succeed (null), or for the thread that could not to be gone. */
+  #opening: ((failure: Failure | null) => void) | null = null;
 
   constructor(options: WriterThreadOptions) {
     this.#o = options;
@@ -69,52 +70,50 @@ export class WriterThread {
     const worker = startThread('writer', { dataDir, migrate, now, maxBytes } satisfies WriterStart);
     this.#worker = worker;
     this.#isClosing = false;
-    let crash: unknown = null;
+    let crash: unknown = 'unexpectedly';
+    let refusal: Failure | null = null;
     worker.on('message', (reply: WriterReply) => {
-      this.#receive(reply);
+      if (reply.kind === 'failed' && this.#opening) refusal = reply.failure;
+      else this.#receive(reply);
     });
     worker.on('error', (error) => {
       crash = error;
     });
     worker.once('exit', () => {
-      this.#exited(crash);
+      this.#exited(crash, refusal);
     });
-    return new Promise((resolve) => (this.#settled = resolve));
+    return new Promise((resolve) => (this.#opening = resolve));
   }
 
   #receive(reply: WriterReply): void {
     switch (reply.kind) {
       case 'open':
         this.#isOpen = true;
-        this.#answer(null);
+        this.#opening?.(null);
+        this.#opening = null;
         break;
       case 'done':
         this.commits.done(reply.results, reply.errors);
         break;
       case 'failed':
-        if (this.#settled) this.#answer(reply.failure);
-        else if (this.#isOpen) {
-          if (reply.failure.scope === 'writer') this.#isOpen = false;
-          this.commits.failed(reply.failure);
-        }
+        if (!this.#isOpen) break;
+        if (reply.failure.scope === 'writer') this.#isOpen = false;
+        this.commits.failed(reply.failure);
         break;
       case 'closed':
         break;
     }
   }
 
-  #answer(failure: Failure | null): void {
-    this.#settled?.(failure);
-    this.#settled = null;
-  }
-
-  #exited(crash: unknown): void {
+  #exited(crash: unknown, refusal: Failure | null): void {
     this.#worker = null;
     this.#isOpen = false;
-    const message = `The writer of the store in ${this.#o.dataDir} ended (${String(crash ?? 'unexpectedly')}). It is started anew within a second; try again.`;
+    const message = `The writer of the store in ${this.#o.dataDir} ended (${String(crash)}). It is started anew within a second; try again.`;
     const failure: Failure = { code: 'STORE_UNAVAILABLE', message, scope: 'writer' };
     this.commits.abandon(failure);
-    if (this.#settled) this.#answer(failure);
+    const opening = this.#opening;
+    this.#opening = null;
+    if (opening) opening(refusal ?? failure);
     else if (!this.#isClosing) this.#startAgain();
   }
 

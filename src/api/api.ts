@@ -1,0 +1,167 @@
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Engine } from '../delivery/engine.ts';
+import { badField, PosthornError } from '../errors.ts';
+import { defaultRetry } from '../model/retry.ts';
+import { Access, isRole } from './access.ts';
+import { answerClientError } from './client-error.ts';
+import { createIngest, newRequestId } from './ingest.ts';
+import type { KeyVerifier } from './keys.ts';
+import { openApiJson } from './openapi.ts';
+import { problemOf, sendProblem } from './problem.ts';
+import type { ApiContext, Route } from './route.ts';
+import { routes } from './routes.ts';
+import { serve } from './serve.ts';
+
+export interface ApiOptions {
+  engine: Engine;
+  /** Loaded, and closed, by the caller. */
+  keys: KeyVerifier;
+  limits?: {
+    /** Largest body, bytes, and so the largest event; default 256 KiB. */
+    maxBodyBytes?: number;
+    /** From the connection to the end of the headers; default 15 s. */
+    headersTimeoutMs?: number;
+    /** From the connection to the end of the body; default 30 s. */
+    requestTimeoutMs?: number;
+  };
+  /** Create a tenant the first time an operator names it. */
+  createTenants: boolean;
+  version: string;
+  /** Where faults go; `false` = nowhere. */
+  logger: Logger | false;
+  /** True from when the node was asked to stop. */
+  isStopping?: () => boolean;
+  /** The instance's waits between attempts, ms; default that of the model. */
+  retryScheduleMs?: readonly number[];
+}
+
+const MAX_HEADER_BYTES = 16 * 1024;
+/** The publisher's own ids go up to 128 characters, each of them three where it is percent-encoded. */
+const MAX_PARAM_LENGTH = 512;
+/** Longer than load balancers keep theirs, so that it is they who close, and no request meets a closing socket. */
+const KEEP_ALIVE_MS = 75_000;
+
+/**
+ * The native API, not yet listening. Every route declares the role it needs: one that does not, also one added later,
+ * makes this throw.
+ */
+export function createApi(options: ApiOptions): FastifyInstance {
+  const { engine, keys, limits = {}, createTenants, version, logger } = options;
+  const { maxBodyBytes = 262_144, headersTimeoutMs = 15_000, requestTimeoutMs = 30_000 } = limits;
+  const log = logger === false ? null : logger;
+  let document: string | null = null;
+  const api: ApiContext = {
+    engine,
+    keys,
+    maxBodyBytes,
+    version,
+    retryScheduleMs: options.retryScheduleMs ?? defaultRetry.scheduleMs,
+    isStopping: options.isStopping ?? (() => false),
+    openApiJson: () => (document ??= openApiJson(routes, version)),
+    log,
+  };
+  const access = new Access({ engine, keys, createTenants });
+
+  function report(error: unknown, requestId: string): void {
+    log?.error({ err: error, requestId }, 'request.failed');
+  }
+  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+    const cause = request.is404 ? noRoute(request) : fromFramework(error);
+    if (!(cause instanceof PosthornError) || cause.status === 500) report(cause, request.id);
+    void reply.hijack();
+    if (request.is404) allowedOn(request.url, (methods) => reply.raw.setHeader('allow', methods));
+    sendProblem(request.raw, reply.raw, problemOf(cause, request.id));
+  }
+
+  const app = fastify({
+    // Fastify's logger makes a child for every request; the API logs what it has to say itself.
+    logger: false,
+    genReqId: newRequestId,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs / 2),
+    },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: refuse,
+  });
+  app.removeAllContentTypeParsers();
+  // Bodies are read by body.ts, after the role was checked.
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  app.setErrorHandler(refuse);
+  app.setNotFoundHandler((request, reply) => refuse(null, request, reply));
+  app.addHook('onRoute', ({ method, url, config }) => {
+    const role = (config as { role?: unknown } | undefined)?.role;
+    if (role !== 'public' && !isRole(role)) throw new Error(`The route ${String(method)} ${url} declares no role.`);
+  });
+
+  const ingest = createIngest(api, access, report);
+  for (const route of routes) {
+    if (route.handle === 'ingest') {
+      app.route({
+        method: route.method,
+        url: route.path,
+        config: { role: route.role },
+        onRequest: (request, reply) => {
+          void reply.hijack();
+          ingest(request.raw, reply.raw);
+        },
+        handler: () => undefined,
+      });
+    } else {
+      serve(app, route, api, access);
+    }
+  }
+  return app;
+}
+
+/** Fastify's own errors in the words of ours. */
+function fromFramework(error: unknown): unknown {
+  const { code, statusCode } = (error ?? {}) as { code?: string; statusCode?: number };
+  switch (code) {
+    case 'FST_ERR_BAD_URL':
+      return badField('path', 'is not validly percent-encoded');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new PosthornError('URI_TOO_LONG');
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new PosthornError('UNSUPPORTED_MEDIA_TYPE');
+    default:
+      if (error instanceof PosthornError || statusCode === undefined || statusCode >= 500) return error;
+      return new PosthornError('BAD_REQUEST', `The request is not valid: ${(error as Error).message}.`);
+  }
+}
+
+/** NOT_FOUND, or METHOD_NOT_ALLOWED where the path has other methods. */
+function noRoute(request: FastifyRequest): PosthornError {
+  const path = pathOf(request.url);
+  const methods = methodsOf(path);
+  if (methods.length === 0) {
+    return new PosthornError('NOT_FOUND', `There is no path ${JSON.stringify(path.slice(0, 120))}; see /openapi.json.`);
+  }
+  return new PosthornError('METHOD_NOT_ALLOWED', `${path} does not take ${request.method}; use ${methods.join(', ')}.`);
+}
+
+function allowedOn(url: string, tell: (methods: string) => void): void {
+  const methods = methodsOf(pathOf(url));
+  if (methods.length > 0) tell(methods.join(', '));
+}
+
+function pathOf(url: string): string {
+  return url.split('?', 1)[0]!;
+}
+
+const patterns = routes.map(({ method, path }: Route) => ({
+  method,
+  pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`),
+}));
+
+function methodsOf(path: string): string[] {
+  return patterns
+    .filter(({ pattern }) => pattern.test(path))
+    .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+}

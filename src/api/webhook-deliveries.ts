@@ -1,0 +1,96 @@
+import Type from 'typebox';
+import { badField } from '../errors.ts';
+import { deliveryStatuses, type DeliveryStatus } from '../model/delivery.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import type { DeliveryFilter, DeliveryRow } from '../store/store.ts';
+import { Delivery, deliveryJson } from './delivery-json.ts';
+import { pageById, pageQuery } from './page.ts';
+import { route, type ApiContext } from './route.ts';
+import { nullable, oneOf, time } from './schema.ts';
+
+const DEFAULT_PAGE_SIZE = 20;
+const MAX_PAGE_SIZE = 100;
+/** Rows that a page by number passes over at most: the store walks past each of them. */
+const MAX_OFFSET = 100_000;
+
+/** The contract's words stand for several states each; the others for themselves. */
+const wanted: Record<string, readonly DeliveryStatus[]> = {
+  ...Object.fromEntries(deliveryStatuses.map((status) => [status, [status]])),
+  pending: ['pending', 'sending', 'held'],
+  failed: ['dead_letter', 'cancelled'],
+};
+
+const WebhookDelivery = Type.Object(
+  {
+    ...Delivery.properties,
+    url: Type.String({ description: 'Where the webhook is now.' }),
+    maxAttempts: Type.Integer({ description: 'Attempts after which it is a dead letter.' }),
+    deliveredAt: nullable(time('When it was delivered.')),
+  },
+  { title: 'WebhookDelivery' },
+);
+
+/** Pages by number, as the Grantex contract has it, or by cursor, as every other list. */
+export const listWebhookDeliveries = route({
+  method: 'GET',
+  path: '/v1/webhooks/:id/deliveries',
+  role: 'viewer',
+  id: 'listWebhookDeliveries',
+  tag: 'Webhooks',
+  summary: 'List the deliveries of a webhook, newest first',
+  description:
+    'By page number (`page`, `pageSize`), or by cursor (`limit`, `cursor`), which stays exact while new ones come. ' +
+    '`status=pending` has those that are not at an end, `status=failed` those that ended without being delivered.',
+  query: Type.Object({
+    status: Type.Optional(
+      oneOf(Object.keys(wanted).sort(), { description: '`pending`, `delivered`, `failed`, or one status exactly.' }),
+    ),
+    page: Type.Optional(Type.Integer({ minimum: 1, default: 1 })),
+    pageSize: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE_SIZE, default: DEFAULT_PAGE_SIZE })),
+    ...pageQuery,
+  }),
+  answer: {
+    status: 200,
+    description: 'A page of deliveries.',
+    schema: Type.Object({
+      deliveries: Type.Array(WebhookDelivery),
+      total: Type.Integer({ description: 'All that match, counted up to 100,000.' }),
+      page: Type.Integer(),
+      pageSize: Type.Integer(),
+      nextCursor: nullable(Type.String()),
+    }),
+  },
+  errors: ['NOT_FOUND'],
+  async handle({ api, tenantId, params, query }) {
+    const endpoint = api.engine.endpoints.get(tenantId, params.id);
+    const filter: DeliveryFilter = { tenantId, endpointId: endpoint.id };
+    if (query.status !== undefined) filter.status = wanted[query.status]!;
+    const byCursor = query.limit !== undefined || query.cursor !== undefined;
+    if (byCursor && (query.page !== undefined || query.pageSize !== undefined)) {
+      throw badField('page', 'goes with "pageSize", not with "limit" and "cursor"; choose one way to page');
+    }
+    const page = query.page ?? 1;
+    const limit = query.limit ?? (byCursor ? undefined : (query.pageSize ?? DEFAULT_PAGE_SIZE));
+    const offset = byCursor || limit === undefined ? 0 : (page - 1) * limit;
+    if (offset > MAX_OFFSET) throw badField('page', `goes no further than ${MAX_OFFSET} deliveries; use "cursor"`);
+    const [{ rows, nextCursor }, total] = await Promise.all([
+      pageById({ ...query, ...(limit === undefined ? {} : { limit }) }, (rowsOf) =>
+        api.engine.deliveries.list(filter, { ...rowsOf, offset }),
+      ),
+      api.engine.deliveries.count(filter, MAX_OFFSET),
+    ]);
+    const deliveries = rows.map((row) => webhookDeliveryJson(row, endpoint, api));
+    return { deliveries, total, page, pageSize: limit ?? rows.length, nextCursor };
+  },
+});
+
+function webhookDeliveryJson(row: DeliveryRow, endpoint: Endpoint, api: ApiContext): Record<string, unknown> {
+  const delivery = deliveryJson(row);
+  const schedule = endpoint.retryScheduleMs ?? api.retryScheduleMs;
+  return {
+    ...delivery,
+    url: endpoint.url,
+    maxAttempts: row.scheduleStart + schedule.length + 1,
+    deliveredAt: row.status === 'delivered' ? delivery.endedAt : null,
+  };
+}
