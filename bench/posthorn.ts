@@ -38,11 +38,11 @@ export interface Posthorn {
 export async function spawnPosthorn(options: PosthornOptions = {}): Promise<Posthorn & { ready(): Promise<void> }> {
   const port = await freePort();
   const dataDir = options.dataDir ?? temporaryFolder(options.workDir ?? undefined);
-  const profiling = options.profileDir == null ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
-  const argv = [...profiling, '--disable-warning=ExperimentalWarning', join(root, 'src/cli/main.ts'), 'dev'];
-  const child = track(
-    spawn(process.execPath, argv, { cwd: root, env: environment(port, dataDir), stdio: ['ignore', 'pipe', 'pipe'] }),
-  );
+  const argv = ['--disable-warning=ExperimentalWarning', join(root, 'src/cli/main.ts'), 'dev'];
+  const env = environment(port, dataDir);
+  // By the environment, because the store's threads do not take the command line's flags.
+  if (options.profileDir != null) env.NODE_OPTIONS = `--cpu-prof "--cpu-prof-dir=${options.profileDir}"`;
+  const child = track(spawn(process.execPath, argv, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] }));
   let output = '';
   const keep = (text: string): void => void (output = (output + text).slice(-KEPT_OUTPUT));
   child.stdout.setEncoding('utf8').on('data', keep);

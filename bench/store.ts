@@ -42,7 +42,17 @@ interface Open extends Lane {
 
 function entry({ tenantId, endpointId }: Lane, now: number, status: 'sending' | 'pending' = 'sending'): AcceptEntry {
   const id = newId(now);
-  const event = { id, tenantId, ownId: null, type: 'grant.created', data, occurredAt: now, category: null, group: null, source: null };
+  const event = {
+    id,
+    tenantId,
+    ownId: null,
+    type: 'grant.created',
+    data,
+    occurredAt: now,
+    category: null,
+    group: null,
+    source: null,
+  };
   return {
     event: { ...event, createdAt: now },
     dedupe: [],
@@ -52,8 +62,27 @@ function entry({ tenantId, endpointId }: Lane, now: number, status: 'sending' | 
 }
 
 function delivered({ tenantId, deliveryId }: Open, now: number): Settlement {
-  const attempt = { deliveryId, number: 1, startedAt: now, durationMs: 2, succeeded: true, statusCode: 200, failure: null, detail };
-  return { tenantId, deliveryId, attempt, status: 'delivered', reason: null, attemptCount: 1, dueAt: null, lastError: null, now };
+  const attempt = {
+    deliveryId,
+    number: 1,
+    startedAt: now,
+    durationMs: 2,
+    succeeded: true,
+    statusCode: 200,
+    failure: null,
+    detail,
+  };
+  return {
+    tenantId,
+    deliveryId,
+    attempt,
+    status: 'delivered',
+    reason: null,
+    attemptCount: 1,
+    dueAt: null,
+    lastError: null,
+    now,
+  };
 }
 
 let writer: Worker | null = null;
@@ -104,7 +133,9 @@ async function claims(store: Store): Promise<Record<string, number>> {
     await store.accept(Array.from({ length: 1000 }, () => entry(dead, Date.now() - 1000, 'pending')));
   }
   await store.accept(
-    Array.from({ length: 1000 }, () => entry({ tenantId: 'default', endpointId: newId(Date.now()) }, Date.now() - 1000, 'pending')),
+    Array.from({ length: 1000 }, () =>
+      entry({ tenantId: 'default', endpointId: newId(Date.now()) }, Date.now() - 1000, 'pending'),
+    ),
   );
   const request = { limit: 100, perEndpoint: 32, only: null, except: new Set<string>() };
   const firstMs = await timed(() => store.claim({ ...request, now: Date.now() }));
@@ -144,7 +175,9 @@ try {
   else {
     console.table({ 'empty store': empty, [`${finished} finished`]: full });
     console.log('claim of 100 among 100,000 + 1,000 pending, ms:', claim);
-    console.log(`${Math.round(bytesPerDelivery)} bytes a delivery, ${Math.round(rss)} MiB resident, log ${sizeOf('posthorn.db-wal')} bytes`);
+    console.log(
+      `${Math.round(bytesPerDelivery)} bytes a delivery, ${Math.round(rss)} MiB resident, log ${sizeOf('posthorn.db-wal')} bytes`,
+    );
   }
 } finally {
   await store.close();

@@ -10,7 +10,9 @@ const file = join(import.meta.dirname, '../src/store/sqlite/schema.sql');
 const db = new Database(':memory:');
 migrate(db, 0);
 const statements = db
-  .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY tbl_name, type DESC, name")
+  .prepare(
+    "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY tbl_name, type DESC, name",
+  )
   .pluck()
   .all() as string[];
 db.close();

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { nearest } from './config/nearest.ts';
+import { nearest } from './model/nearest.ts';
 import { settings } from './config/settings.ts';
 import type { Mode, Setting, SettingKey, SettingValues } from './config/settings.ts';
 import { readText } from './config/values.ts';

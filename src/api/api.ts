@@ -96,7 +96,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   app.setErrorHandler(refuse);
   app.setNotFoundHandler((request, reply) => refuse(null, request, reply));
   app.addHook('onRoute', ({ method, url, config }) => {
-    const role = (config as { role?: unknown } | undefined)?.role;
+    const { role } = (config ?? {}) as { role?: unknown };
     if (role !== 'public' && !isRole(role)) throw new Error(`The route ${String(method)} ${url} declares no role.`);
   });
 

@@ -11,7 +11,7 @@ export function parseTime(text: string): number | null {
     .slice(1)
     .map((part) => Number(part ?? 0));
   if (year! < 1000 || month! < 1 || month! > 12 || day! < 1) return null;
-  if (day! > new Date(Date.UTC(year!, month!, 0)).getUTCDate()) return null;
+  if (day! > new Date(Date.UTC(year!, month, 0)).getUTCDate()) return null;
   if (hour! > 23 || minute! > 59 || second! > 59 || offsetHour > 23 || offsetMinute > 59) return null;
   return Date.parse(text.toUpperCase());
 }

@@ -1,6 +1,6 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { TSchema } from 'typebox';
-import { nearest } from '../config/nearest.ts';
+import { nearest } from '../model/nearest.ts';
 import { PosthornError, type FieldError } from '../errors.ts';
 import { parseTime } from './time.ts';
 
@@ -87,7 +87,7 @@ function explain(error: ErrorObject, root: string): FieldError {
   const member = (name: string): string => (path === '' ? name : `${path}.${name}`);
   if (error.keyword === 'required') {
     const { missingProperty: name } = error.params as { missingProperty: string };
-    return { field: member(name), message: `is missing; it ${ruleOf((schema.properties?.[name] ?? {}) as Annotated)}` };
+    return { field: member(name), message: `is missing; it ${ruleOf((schema.properties?.[name] ?? {}))}` };
   }
   if (error.keyword === 'additionalProperties') {
     const { additionalProperty: name } = error.params as { additionalProperty: string };

@@ -60,7 +60,9 @@ function describeSystemError(error: NodeJS.ErrnoException & { address?: string; 
   }
   if (error.syscall === 'getaddrinfo') return 'the host to listen on has no address; choose another with --host';
   if (path !== undefined) {
-    if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    // Node calls a directory that cannot be made on a read-only file system "not found".
+    const isUnmakable = code === 'ENOENT' && error.syscall === 'mkdir';
+    if (isUnmakable || code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
       return `${path} is not writable; give it to this user, or choose another directory with --data-dir`;
     }
     if (code === 'ENOTDIR' || code === 'EEXIST') {

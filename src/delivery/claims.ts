@@ -13,7 +13,7 @@ const LIMIT = 512;
 /** Of them, of one endpoint. */
 const PER_ENDPOINT = 128;
 const AGAIN_AFTER_FAULT_MS = 1_000;
-/** The clock of the machine may jump: it is looked at again at least this often while something waits for its time. */
+/** Everything due is looked for at least this often, whatever woke or did not wake us: clocks jump. */
 const LONGEST_SLEEP_MS = 60_000;
 
 export interface ClaimsOptions {
@@ -27,7 +27,7 @@ export interface ClaimsOptions {
 
 /**
  * Brings back from the store what is due again and what never had room in memory. It sleeps until the next delivery is
- * due or a line has room for its backlog: it never polls.
+ * due or a line has room for its backlog, and for a minute at most.
  */
 export class Claims {
   readonly #o: ClaimsOptions;
@@ -37,6 +37,8 @@ export class Claims {
   #ringIsDue = true;
   #lastWasRing = false;
   #isRunning = false;
+  /** Something changed while it ran: look again before going to sleep. */
+  #again = false;
   #isStopped = false;
   /** Nothing fitted: go on as soon as something does. */
   #isBlocked = false;
@@ -78,23 +80,28 @@ export class Claims {
 
   /** A slot of this line came free, or its pause ended. */
   onFinish(line: Line): void {
-    if ((line.hasBacklog && this.#hasRoom(line)) || (this.#isBlocked && !this.#o.lines.isFull)) this.#kick();
+    if ((line.hasBacklog && this.#hasRoom(line)) || (this.#isBlocked && this.#o.lines.isHalfEmpty)) this.#kick();
+  }
+
+  #isWaiting(line: Line): boolean {
+    return line.pausedUntil === 0 && line.queue.length <= line.limit;
   }
 
   #hasRoom(line: Line): boolean {
-    return line.pausedUntil === 0 && line.queue.length <= line.limit && this.#o.lines.room(line) > 0;
+    return this.#isWaiting(line) && this.#o.lines.room(line) > 0;
   }
 
   #arm(): void {
-    if (this.#nextDueAt === null || this.#isStopped || this.#isRunning) return;
+    if (this.#isStopped || this.#isRunning) return;
     const now = this.#o.now();
-    const at = Math.min(this.#nextDueAt, now + LONGEST_SLEEP_MS);
+    const at = Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + LONGEST_SLEEP_MS);
     if (this.#timer && this.#timerAt <= at) return;
     if (this.#timer) clearTimeout(this.#timer);
     this.#timerAt = at;
     this.#timer = setTimeout(
       () => {
         this.#timer = null;
+        if (at === now + LONGEST_SLEEP_MS) this.#ringIsDue = true;
         this.#kick();
       },
       Math.max(0, at - now),
@@ -102,12 +109,15 @@ export class Claims {
   }
 
   #kick(): void {
-    if (this.#isRunning || this.#isStopped) return;
+    if (this.#isStopped) return;
+    this.#again = true;
+    if (this.#isRunning) return;
     this.#isRunning = true;
     this.#idle = this.#run().then(
       () => {
         this.#isRunning = false;
-        this.#arm();
+        if (this.#again) this.#kick();
+        else this.#arm();
       },
       (error: unknown) => {
         this.#isRunning = false;
@@ -122,13 +132,12 @@ export class Claims {
 
   async #run(): Promise<void> {
     const { lines, now } = this.#o;
-    this.#isBlocked = false;
     while (!this.#isStopped) {
-      if (lines.isFull) {
-        this.#isBlocked = true;
-        return;
-      }
-      const roomy = [...this.#backlog].filter((line) => this.#hasRoom(line));
+      this.#again = false;
+      const waiting = [...this.#backlog].filter((line) => this.#isWaiting(line));
+      const roomy = waiting.filter((line) => lines.room(line) > 0);
+      this.#isBlocked = lines.isFull || roomy.length < waiting.length;
+      if (lines.isFull) return;
       const ringIsDue = this.#ringIsDue || (this.#nextDueAt !== null && this.#nextDueAt <= now());
       if (ringIsDue && !(this.#lastWasRing && roomy.length > 0)) await this.#walkRing();
       else if (roomy.length > 0) await this.#fetchBacklog(roomy.slice(0, LIMIT / 4));
@@ -144,6 +153,7 @@ export class Claims {
       if (line.hasBacklog || line.pausedUntil > 0 || this.#o.lines.room(line) < PER_ENDPOINT)
         except.set(line.endpointId, line);
     }
+    this.#nextDueAt = null; // set again by what is settled while the claim is under way
     const result = await this.#claim({
       limit: LIMIT,
       perEndpoint: PER_ENDPOINT,
@@ -151,7 +161,7 @@ export class Claims {
       except: new Set(except.keys()),
     });
     this.#ringIsDue = result.more;
-    this.#nextDueAt = result.nextDueAt;
+    if (result.nextDueAt !== null) this.dueAt(result.nextDueAt);
     for (const line of except.values()) if (!line.hasBacklog) this.#remember(line);
     for (const [endpointId, count] of result.counts) {
       const line = this.#o.lines.find(endpointId);

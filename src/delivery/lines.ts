@@ -50,6 +50,11 @@ export class Lines {
     return this.#waiting >= this.#options.capacity || this.#bytes >= this.#options.capacityBytes;
   }
 
+  /** True where so much fits that those who found no room should look again. */
+  get isHalfEmpty(): boolean {
+    return this.#waiting < this.#options.capacity / 2 && this.#bytes < this.#options.capacityBytes / 2;
+  }
+
   line(tenantId: string, endpointId: Id, limit: number): Line {
     let line = this.#lines.get(endpointId);
     if (!line) {

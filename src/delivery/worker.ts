@@ -130,7 +130,6 @@ export class Worker {
       lastError: null,
       now: this.#o.now(),
     });
-    if (dueAt !== null) this.#o.onDue(dueAt);
   }
 
   #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange): void {
@@ -194,7 +193,6 @@ export class Worker {
       lastError,
       now: at,
     });
-    if (dueAt !== null) this.#o.onDue(dueAt);
     if (this.#o.log.isLevelEnabled('debug') || status === 'dead_letter')
       this.#report(line, work, exchange, number, status, reason, dueAt);
     this.#finish(line);
@@ -222,7 +220,7 @@ export class Worker {
     const timer = setTimeout(
       () => {
         this.#pauses.delete(timer);
-        if (line.pausedUntil > this.#o.now()) return; // asked for longer meanwhile: a later timer ends it
+        if (line.pausedUntil !== until) return; // asked for longer meanwhile: a later timer ends it
         this.resume(line);
       },
       Math.min(until - at, 2 ** 31 - 1),
@@ -250,6 +248,8 @@ export class Worker {
     this.#o.store.settle(settlement).then(
       (isOurs) => {
         this.#unsettled--;
+        // Not before: a claim in between would not find it, and nobody would look again.
+        if (settlement.dueAt !== null) this.#o.onDue(settlement.dueAt);
         if (!isOurs) this.#o.log.warn({ delivery: prefixes.delivery + settlement.deliveryId }, 'delivery.lease_lost');
         if (this.#unsettled === MAX_UNSETTLED - 1) this.pump();
         if (this.#whenIdle && this.#isIdle) this.#whenIdle();

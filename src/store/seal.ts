@@ -36,7 +36,9 @@ export interface KeyRing {
 export function createKeyRing(masterKeys: readonly string[]): KeyRing {
   const keys = masterKeys.map((text) => {
     if (text.length < SHORTEST_KEY) {
-      throw new Error(`A master key needs at least ${SHORTEST_KEY} characters; make one with \`openssl rand -base64 32\`.`);
+      throw new Error(
+        `A master key needs at least ${SHORTEST_KEY} characters; make one with \`openssl rand -base64 32\`.`,
+      );
     }
     const bytes = Buffer.from(hkdfSync('sha256', text, 'posthorn', 'seal', 32));
     const id = createHash('sha256').update('posthorn key id').update(bytes).digest('hex').slice(0, 8);
@@ -56,11 +58,14 @@ export function createKeyRing(masterKeys: readonly string[]): KeyRing {
     },
     unseal(sealed, tenantId, rowId) {
       const [version, keyId, body] = sealed.split('.');
-      if (version !== VERSION || keyId === undefined || body === undefined) throw new Error('This is not a sealed text.');
+      if (version !== VERSION || keyId === undefined || body === undefined)
+        throw new Error('This is not a sealed text.');
       const key = keys.find((candidate) => candidate.id === keyId);
       if (!key) throw new Error(`No master key of the ring opens this (it was sealed with the key ${keyId}).`);
       const bytes = Buffer.from(body, 'base64url');
-      const decipher = createDecipheriv('aes-256-gcm', key.bytes, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
+      const decipher = createDecipheriv('aes-256-gcm', key.bytes, bytes.subarray(0, IV_BYTES), {
+        authTagLength: TAG_BYTES,
+      });
       decipher.setAAD(boundTo(tenantId, rowId));
       decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
       const text = decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES));
@@ -117,7 +122,10 @@ function readKeys(path: string): string[] | null {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
-  const keys = text.split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  const keys = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
   if (keys.length === 0) throw new Error('the file is empty');
   return keys;
 }

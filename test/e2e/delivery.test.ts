@@ -55,8 +55,8 @@ describe('a delivery', () => {
       responseBody: 'thanks',
       remoteAddress: '127.0.0.1',
     });
-    expect(body.attemptLog[0].timing.connectMs).toEqual(expect.any(Number));
-    expect(body.attemptLog[0].responseHeaders).toEqual(expect.arrayContaining(['x-from', 'test']));
+    expect(body.attemptLog[0].timing.firstByteMs).toEqual(expect.any(Number));
+    expect(body.attemptLog[0].responseHeaders).toMatchObject({ 'x-from': 'test' });
   });
 
   it('is retried with the same id and bytes and a new timestamp, then ends as a dead letter that tells of every attempt', async () => {
@@ -81,7 +81,7 @@ describe('a delivery', () => {
 
     receiver.answer(path, 200);
     const retried = await posthorn.call('POST', `/v1/dead-letters/${letter.id}/retry`);
-    expect(retried.status).toBe(200);
+    expect(retried.status).toBe(202);
     const all = await receiver.waitForCount(4, path);
     expect(all[3]!.body).toBe(requests[0]!.body);
     expect(all[3]!.headers['webhook-id']).toBe(requests[0]!.headers['webhook-id']);

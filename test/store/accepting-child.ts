@@ -8,7 +8,12 @@ const store = createSqliteStore({ dataDir: process.argv[2]!, keyRing: createKeyR
 await store.open({ migrate: true, now: Date.now() });
 
 async function one(endpointId: string, round: number): Promise<void> {
-  const entry = makeEntry([endpointId], 'sending', {}, { dedupe: [{ key: newDeliveryId(Date.now()), fingerprint: 'f' }] });
+  const entry = makeEntry(
+    [endpointId],
+    'sending',
+    {},
+    { dedupe: [{ key: newDeliveryId(Date.now()), fingerprint: 'f' }] },
+  );
   await store.accept([entry]);
   process.stdout.write(`accepted ${entry.deliveries[0]!.id}\n`);
   if (round % 2) return;

@@ -45,7 +45,14 @@ export function describeRecords(current: () => Store): void {
       const endpoint = makeEndpoint();
       await endpoints.create(endpoint);
       const secrets = [{ id: newId(start), value: 'another', createdAt: start, expiresAt: null }];
-      const after = { ...endpoint, url: 'https://example.org/other', isActive: false, disabledReason: 'gone' as const, secrets, updatedAt: start + 1 };
+      const after = {
+        ...endpoint,
+        url: 'https://example.org/other',
+        isActive: false,
+        disabledReason: 'gone' as const,
+        secrets,
+        updatedAt: start + 1,
+      };
       await endpoints.update(after);
       expect(await endpoints.get('acme', endpoint.id)).toEqual({ ...after, deletedAt: null });
     });
@@ -70,7 +77,11 @@ export function describeRecords(current: () => Store): void {
     it('once: the second of the same id is told so, and its neighbours are stored', async () => {
       const { endpoints } = current();
       const [endpoint, other] = [makeEndpoint(), makeEndpoint()];
-      const results = await Promise.allSettled([endpoints.create(endpoint), endpoints.create(endpoint), endpoints.create(other)]);
+      const results = await Promise.allSettled([
+        endpoints.create(endpoint),
+        endpoints.create(endpoint),
+        endpoints.create(other),
+      ]);
       expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
       expect(results[1]).toMatchObject({ reason: { code: 'ALREADY_EXISTS' } });
       expect(await endpoints.all()).toEqual([endpoint, other]);
@@ -124,7 +135,15 @@ export function describeRecords(current: () => Store): void {
         expiresAt: start + 9,
         revokedAt: null,
       };
-      const operator = { ...key, id: newId(start), tenantId: null, role: 'operator' as const, name: null, hash: 'h2', expiresAt: null };
+      const operator = {
+        ...key,
+        id: newId(start),
+        tenantId: null,
+        role: 'operator' as const,
+        name: null,
+        hash: 'h2',
+        expiresAt: null,
+      };
       await apiKeys.create(key);
       await apiKeys.create(operator);
       await expect(apiKeys.create({ ...key, id: newId(start) })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });

@@ -36,12 +36,16 @@ export function createApiKeys({ db, read, change }: RecordDriver): Store['apiKey
     },
     async revoke(id, now) {
       // The first revocation counts.
-      await change([db.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).where('revoked_at', 'is', null)]);
+      await change([
+        db.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).where('revoked_at', 'is', null),
+      ]);
     },
     async touch(uses) {
       if (uses.length === 0) return;
       await change(
-        uses.map(({ id, lastUsedAt }) => db.updateTable('api_keys').set({ last_used_at: lastUsedAt }).where('id', '=', id)),
+        uses.map(({ id, lastUsedAt }) =>
+          db.updateTable('api_keys').set({ last_used_at: lastUsedAt }).where('id', '=', id),
+        ),
       );
     },
   };

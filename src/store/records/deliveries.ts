@@ -38,7 +38,11 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
       query =
         filter.status.length === 1
           ? query.where('d.status', '=', sql.lit(filter.status[0]!))
-          : query.where('d.status', 'in', filter.status.map((status) => sql.lit(status)));
+          : query.where(
+              'd.status',
+              'in',
+              filter.status.map((status) => sql.lit(status)),
+            );
     }
     if (filter.endpointId !== undefined) query = query.where('d.endpoint_id', '=', filter.endpointId);
     if (filter.eventId !== undefined) query = query.where('d.event_id', '=', filter.eventId);
@@ -56,7 +60,8 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
         ),
       );
     }
-    if (filter.acknowledged !== undefined) query = query.where('d.acknowledged_at', filter.acknowledged ? 'is not' : 'is', null);
+    if (filter.acknowledged !== undefined)
+      query = query.where('d.acknowledged_at', filter.acknowledged ? 'is not' : 'is', null);
     return query.where(createdBetween('d.id', 'd.created_at', filter.from, filter.to));
   }
 
@@ -64,14 +69,21 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
   async function rareEvents({ tenantId, eventType, eventId }: DeliveryFilter): Promise<string[] | null> {
     if (eventType === undefined || eventId !== undefined) return null;
     const rows = await read(
-      db.selectFrom('events').select('id').where('tenant_id', '=', tenantId).where('type', '=', eventType).limit(RARE_EVENTS),
+      db
+        .selectFrom('events')
+        .select('id')
+        .where('tenant_id', '=', tenantId)
+        .where('type', '=', eventType)
+        .limit(RARE_EVENTS),
     );
     return rows.length < RARE_EVENTS ? rows.map(({ id }) => id) : null;
   }
 
   const withEvent = (query: ReturnType<typeof matching>) =>
     query
-      .innerJoin('events as e', (join) => join.onRef('e.tenant_id', '=', 'd.tenant_id').onRef('e.id', '=', 'd.event_id'))
+      .innerJoin('events as e', (join) =>
+        join.onRef('e.tenant_id', '=', 'd.tenant_id').onRef('e.id', '=', 'd.event_id'),
+      )
       .select([
         'd.id',
         'd.tenant_id',
@@ -101,7 +113,12 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
       if (eventIds?.length === 0) return [];
       let query = withEvent(matching(filter, eventIds));
       if (before !== null) query = query.where('d.id', '<', before);
-      const rows = await read(query.orderBy('d.id', 'desc').limit(limit).offset(offset ?? 0));
+      const rows = await read(
+        query
+          .orderBy('d.id', 'desc')
+          .limit(limit)
+          .offset(offset ?? 0),
+      );
       return rows.map(toDelivery);
     },
 
@@ -115,7 +132,10 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
 
     async countByStatus(filter) {
       const eventIds = await rareEvents(filter);
-      const counts = Object.fromEntries(deliveryStatuses.map((status) => [status, 0])) as Record<DeliveryStatus, number>;
+      const counts = Object.fromEntries(deliveryStatuses.map((status) => [status, 0])) as Record<
+        DeliveryStatus,
+        number
+      >;
       if (eventIds?.length === 0) return counts;
       const rows = await read(
         matching(filter, eventIds)
@@ -152,7 +172,9 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
       const rows = await read(
         db
           .selectFrom(newest)
-          .innerJoin('attempts as a', (join) => join.onRef('a.delivery_id', '=', 'd.id').on('a.tenant_id', '=', tenantId))
+          .innerJoin('attempts as a', (join) =>
+            join.onRef('a.delivery_id', '=', 'd.id').on('a.tenant_id', '=', tenantId),
+          )
           .selectAll('a')
           .orderBy('a.started_at', 'desc')
           .limit(limit),

@@ -12,7 +12,7 @@ export interface RecordDriver {
   /** Compiles only; it has no connection of its own. */
   readonly db: Kysely<Tables>;
   /** Rows of one query, from what is committed. */
-  read<Row>(query: { compile(): CompiledQuery<Row> }): Promise<Row[]>;
+  readonly read: <Row>(query: { compile(): CompiledQuery<Row> }) => Promise<Row[]>;
   /** All of them as one unit, durable when it resolves; to the rows each one changed. */
-  change(queries: readonly { compile(): CompiledQuery }[]): Promise<number[]>;
+  readonly change: (queries: readonly { compile(): CompiledQuery }[]) => Promise<number[]>;
 }

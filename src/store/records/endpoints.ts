@@ -9,7 +9,11 @@ type EndpointRow = Selectable<Tables['endpoints']>;
 type SecretRow = Selectable<Tables['secrets']>;
 
 /** Secrets are sealed before they leave this module and unsealed as they come back; expired ones are dropped on read. */
-export function createEndpoints({ db, read, change }: RecordDriver, ring: KeyRing, now: () => number): Store['endpoints'] {
+export function createEndpoints(
+  { db, read, change }: RecordDriver,
+  ring: KeyRing,
+  now: () => number,
+): Store['endpoints'] {
   const liveSecrets = () =>
     db
       .selectFrom('secrets')
@@ -65,13 +69,13 @@ export function createEndpoints({ db, read, change }: RecordDriver, ring: KeyRin
         .expression((from) =>
           from
             .selectFrom('endpoints')
-            .select(({ val, cast }) => [
+            .select((build) => [
               'endpoints.tenant_id',
               'endpoints.id',
-              cast<string>(val(secret.id), 'text').as('secret_id'),
-              cast<string>(val(ring.seal(secret.value, tenantId, secret.id)), 'text').as('sealed'),
-              cast<number>(val(secret.createdAt), 'bigint').as('secret_created_at'),
-              cast<number | null>(val(secret.expiresAt), 'bigint').as('expires_at'),
+              build.cast<string>(build.val(secret.id), 'text').as('secret_id'),
+              build.cast<string>(build.val(ring.seal(secret.value, tenantId, secret.id)), 'text').as('sealed'),
+              build.cast<number>(build.val(secret.createdAt), 'bigint').as('secret_created_at'),
+              build.cast<number | null>(build.val(secret.expiresAt), 'bigint').as('expires_at'),
             ])
             .where('endpoints.tenant_id', '=', tenantId)
             .where('endpoints.id', '=', id)

@@ -8,7 +8,9 @@ import { createdBetween } from './created-between.ts';
 export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick<Store, 'unfinishedFanOuts'> {
   return {
     async get(tenantId, id) {
-      const [row] = await read(db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId).where('id', '=', id));
+      const [row] = await read(
+        db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId).where('id', '=', id),
+      );
       return row ? toEvent(row) : null;
     },
 
@@ -25,7 +27,12 @@ export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick
       if (group !== undefined) query = query.where('group_key', '=', group);
       if (before !== null) query = query.where('id', '<', before);
       query = query.where(createdBetween('id', 'created_at', from, to));
-      const rows = await read(query.orderBy('id', 'desc').limit(limit).offset(offset ?? 0));
+      const rows = await read(
+        query
+          .orderBy('id', 'desc')
+          .limit(limit)
+          .offset(offset ?? 0),
+      );
       return rows.map(toEvent);
     },
 

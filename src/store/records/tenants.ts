@@ -13,8 +13,18 @@ export function createTenants({ db, read, change }: RecordDriver): Store['tenant
       }));
     },
     async create({ id, name, wireFormat, createdAt }) {
-      const row = { id, name, wire_format: wireFormat === null ? null : JSON.stringify(wireFormat), created_at: createdAt };
-      await change([db.insertInto('tenants').values(row).onConflict((conflict) => conflict.column('id').doNothing())]);
+      const row = {
+        id,
+        name,
+        wire_format: wireFormat === null ? null : JSON.stringify(wireFormat),
+        created_at: createdAt,
+      };
+      await change([
+        db
+          .insertInto('tenants')
+          .values(row)
+          .onConflict((conflict) => conflict.column('id').doNothing()),
+      ]);
     },
     async update({ id, name, wireFormat }) {
       const row = { name, wire_format: wireFormat === null ? null : JSON.stringify(wireFormat) };

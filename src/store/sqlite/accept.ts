@@ -64,7 +64,11 @@ interface Known {
 }
 
 /** The verbs that create events and deliveries. */
-export function createAccept({ db, session, due }: WriterContext): { accept: Run; extendFanOut: Run; addDeliveries: Run } {
+export function createAccept({ db, session, due }: WriterContext): {
+  accept: Run;
+  extendFanOut: Run;
+  addDeliveries: Run;
+} {
   const insertEvent = db.prepare(
     `INSERT INTO events (tenant_id, id, own_id, type, occurred_at, category, group_key, source, created_at, fan_out_after, data)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -82,7 +86,9 @@ export function createAccept({ db, session, due }: WriterContext): { accept: Run
      VALUES (?, ?, ?, ?, 'sending', 0, 0, ${session}, ?)`,
   );
   const findKey = db.prepare('SELECT event_id, fingerprint FROM dedupe WHERE tenant_id = ? AND key = ?');
-  const insertKey = db.prepare('INSERT OR IGNORE INTO dedupe (tenant_id, key, event_id, fingerprint) VALUES (?, ?, ?, ?)');
+  const insertKey = db.prepare(
+    'INSERT OR IGNORE INTO dedupe (tenant_id, key, event_id, fingerprint) VALUES (?, ?, ?, ?)',
+  );
   const ownIdOf = db.prepare('SELECT own_id FROM events WHERE tenant_id = ? AND id = ?').pluck();
   const deliveriesOf = db.prepare('SELECT count(*) FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
   const endpointsOf = db.prepare('SELECT endpoint_id FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();

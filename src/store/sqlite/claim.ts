@@ -101,7 +101,12 @@ export function createClaim({ db, session, due }: WriterContext): { claim: Run }
   }
 
   /** Large events are taken a few at a time, so that one endpoint cannot overrun the bound by much. */
-  function takeInSteps(into: Taken, line: Pick<DueLine, 'tenantId' | 'endpointId'>, count: number, now: number): number {
+  function takeInSteps(
+    into: Taken,
+    line: Pick<DueLine, 'tenantId' | 'endpointId'>,
+    count: number,
+    now: number,
+  ): number {
     let taken = 0;
     while (taken < count && into.dataChars < MAX_DATA_CHARS) {
       const asked = Math.min(STEP, count - taken);
@@ -165,7 +170,7 @@ export function fillDueRing({ db, due }: Pick<WriterContext, 'db' | 'due'>): voi
     )
     .pluck();
   for (let tenantId = nextTenant.get(''); tenantId !== undefined; tenantId = nextTenant.get(tenantId)) {
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const head = ofTenant.get(tenantId, after) as { endpoint_id: Id; due_at: number } | undefined;
       if (!head) break;
       due.note(tenantId as string, head.endpoint_id, head.due_at);

@@ -42,7 +42,7 @@ export class DueRing {
   /** A delivery of this endpoint is `pending`, due at this time (epoch ms). */
   note(tenantId: string, endpointId: Id, dueAt: number): void {
     let ofTenant = this.#lines.get(tenantId);
-    if (!ofTenant) this.#lines.set(tenantId, (ofTenant = new Map()));
+    if (!ofTenant) this.#lines.set(tenantId, (ofTenant = new Map<Id, DueLine>()));
     let line = ofTenant.get(endpointId);
     if (!line) {
       line = { tenantId, endpointId, dueAt, isReady: false };
@@ -117,7 +117,7 @@ export class DueRing {
       if (line.isReady || line.dueAt !== at || this.#lines.get(line.tenantId)?.get(line.endpointId) !== line) continue;
       line.isReady = true;
       let ready = this.#ready.get(line.tenantId);
-      if (!ready) this.#ready.set(line.tenantId, (ready = new Map()));
+      if (!ready) this.#ready.set(line.tenantId, (ready = new Map<Id, DueLine>()));
       ready.set(line.endpointId, line);
     }
   }
@@ -139,7 +139,7 @@ export class DueRing {
     const last = heap.pop()!;
     if (heap.length === 0) return;
     heap[0] = last;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       let least = at;
       for (const child of [2 * at + 1, 2 * at + 2]) {
         if (child < heap.length && heap[child]!.at < heap[least]!.at) least = child;

@@ -26,7 +26,9 @@ export function createMoves({ db, due }: WriterContext): { move: Run; redeliver:
       )
       .pluck(),
   };
-  const moveOne = db.prepare('UPDATE deliveries SET status = ?, reason = ?, due_at = ?, ended_at = ? WHERE tenant_id = ? AND id = ?');
+  const moveOne = db.prepare(
+    'UPDATE deliveries SET status = ?, reason = ?, due_at = ?, ended_at = ? WHERE tenant_id = ? AND id = ?',
+  );
   const redeliverOne = db
     .prepare(
       `UPDATE deliveries
@@ -42,7 +44,8 @@ export function createMoves({ db, due }: WriterContext): { move: Run; redeliver:
     move(stream, at) {
       const { tenantId, endpointId, from, to, reason, limit, now } = stream[at] as MoveRequest;
       const ids = oldest[from].all(tenantId, endpointId, limit);
-      for (const id of ids) moveOne.run(to, reason, to === 'pending' ? now : null, isEnd(to) ? now : null, tenantId, id);
+      for (const id of ids)
+        moveOne.run(to, reason, to === 'pending' ? now : null, isEnd(to) ? now : null, tenantId, id);
       if (to === 'pending' && ids.length > 0) due.note(tenantId, endpointId, now);
       return ids.length;
     },

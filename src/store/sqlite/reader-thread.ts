@@ -6,8 +6,8 @@ import type { ReaderReply, ReaderRequest } from './reader.ts';
 import { startThread } from './thread.ts';
 
 interface Waiting {
-  resolve(rows: never): void;
-  reject(error: Error): void;
+  resolve: (rows: never) => void;
+  reject: (error: Error) => void;
 }
 
 /** The reader's thread, seen from outside. After a crash the next read starts another. */
@@ -19,6 +19,11 @@ export class ReaderThread {
 
   constructor(dataDir: string) {
     this.#dataDir = dataDir;
+  }
+
+  /** Starts the thread ahead of the first read, beside the writer's. */
+  open(): void {
+    this.#worker ??= this.#start();
   }
 
   /** Rows of one query over what is committed. */
@@ -45,7 +50,7 @@ export class ReaderThread {
 
   #start(): Worker {
     const worker = startThread('reader', { dataDir: this.#dataDir });
-    let crash: unknown = null;
+    let crash: unknown = new Error('it was closed');
     worker.on('message', (reply: ReaderReply) => {
       const waiting = this.#waiting.get(reply.id);
       this.#waiting.delete(reply.id);
@@ -57,7 +62,7 @@ export class ReaderThread {
     });
     worker.once('exit', () => {
       if (this.#worker === worker) this.#worker = null;
-      const message = `The reader of the store in ${this.#dataDir} ended (${String(crash ?? 'it was closed')}). Try again.`;
+      const message = `The reader of the store in ${this.#dataDir} ended (${String(crash)}). Try again.`;
       const error = new PosthornError('STORE_UNAVAILABLE', message, { cause: crash, retryAfterSeconds: 1 });
       for (const { reject } of this.#waiting.values()) reject(error);
       this.#waiting.clear();

@@ -84,7 +84,8 @@ export function createSettle({ db, session, due }: WriterContext): { settle: Run
             : end.run(status, reason, attemptCount, lastError, endedAt, tenantId, deliveryId, countBefore);
         if (changes === 0) return false;
       } else {
-        const endpointId = retry.get(reason, attemptCount, dueAt, lastError, tenantId, deliveryId, countBefore) as Id | undefined;
+        const endpointId = retry.get(reason, attemptCount, dueAt, lastError, tenantId, deliveryId, countBefore) as
+          Id | undefined;
         if (endpointId === undefined) return false;
         due.note(tenantId, endpointId, dueAt);
       }

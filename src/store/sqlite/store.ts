@@ -65,7 +65,10 @@ export function createSqliteStore({
     },
     change: async (queries) =>
       call(verb.change, queries.length, (stream) => {
-        packChange(stream, queries.map((query) => query.compile()));
+        packChange(
+          stream,
+          queries.map((query) => query.compile()),
+        );
       }),
   };
   const { unfinishedFanOuts, ...events } = createEvents(driver);
@@ -104,8 +107,11 @@ export function createSqliteStore({
 
   return {
     async open({ migrate, now: at }) {
-      await writer.open(migrate, at);
+      if (writer.isOpen) throw new Error(`The store in ${dataDir} is open already.`);
+      const opening = writer.open(migrate, at);
+      reader.open();
       try {
+        await opening;
         await loadRoot();
       } catch (error) {
         await close();

@@ -29,7 +29,9 @@ export class WriterThread {
 
   constructor(options: WriterThreadOptions) {
     this.#o = options;
-    this.commits = new GroupCommit((stream) => this.#worker?.postMessage({ kind: 'batch', stream } satisfies WriterRequest));
+    this.commits = new GroupCommit((stream) =>
+      this.#worker?.postMessage({ kind: 'batch', stream } satisfies WriterRequest),
+    );
   }
 
   /** False where calls would only be rejected: not opened, closed, or between two lives. */
@@ -38,12 +40,17 @@ export class WriterThread {
   }
 
   unavailable(): PosthornError {
-    return new PosthornError('STORE_UNAVAILABLE', `The store in ${this.#o.dataDir} is not open. Try again in a second.`, {
-      retryAfterSeconds: 1,
-    });
+    return new PosthornError(
+      'STORE_UNAVAILABLE',
+      `The store in ${this.#o.dataDir} is not open. Try again in a second.`,
+      {
+        retryAfterSeconds: 1,
+      },
+    );
   }
 
   async open(migrate: boolean, now: number): Promise<void> {
+    if (this.#worker) throw new Error(`The store in ${this.#o.dataDir} is open already.`);
     const failure = await this.#start(migrate, now);
     if (failure) throw toError(failure);
   }
