@@ -66,12 +66,16 @@ export function createApi(options: ApiOptions): FastifyInstance {
   function report(error: unknown, requestId: string): void {
     log?.error({ err: error, requestId }, 'request.failed');
   }
-  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    const cause = request.is404 ? noRoute(request) : fromFramework(error);
+  function refuse(cause: unknown, request: FastifyRequest, reply: FastifyReply): void {
     if (!(cause instanceof PosthornError) || cause.status === 500) report(cause, request.id);
     void reply.hijack();
-    if (request.is404) allowedOn(request.url, (methods) => reply.raw.setHeader('allow', methods));
     sendProblem(request.raw, reply.raw, problemOf(cause, request.id));
+  }
+  function refuseUnknown(request: FastifyRequest, reply: FastifyReply): void {
+    const path = pathOf(request.url);
+    const methods = methodsOf(path);
+    if (methods.length > 0) reply.raw.setHeader('allow', methods.join(', '));
+    refuse(noRoute(request.method, path, methods), request, reply);
   }
 
   const app = fastify({
@@ -88,13 +92,17 @@ export function createApi(options: ApiOptions): FastifyInstance {
       connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs / 2),
     },
     clientErrorHandler: answerClientError,
-    frameworkErrors: refuse,
+    frameworkErrors: (error, request, reply) => refuse(fromFramework(error), request, reply),
   });
   app.removeAllContentTypeParsers();
   // Bodies are read by body.ts, after the role was checked.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  app.setErrorHandler(refuse);
-  app.setNotFoundHandler((request, reply) => refuse(null, request, reply));
+  app.setErrorHandler((error, request, reply) => {
+    // What is wrong with the body of a request that goes nowhere is not what its sender needs to know.
+    if (request.is404) refuseUnknown(request, reply);
+    else refuse(fromFramework(error), request, reply);
+  });
+  app.setNotFoundHandler(refuseUnknown);
   app.addHook('onRoute', ({ method, url, config }) => {
     const { role } = (config ?? {}) as { role?: unknown };
     if (role !== 'public' && !isRole(role)) throw new Error(`The route ${String(method)} ${url} declares no role.`);
@@ -137,18 +145,11 @@ function fromFramework(error: unknown): unknown {
 }
 
 /** NOT_FOUND, or METHOD_NOT_ALLOWED where the path has other methods. */
-function noRoute(request: FastifyRequest): PosthornError {
-  const path = pathOf(request.url);
-  const methods = methodsOf(path);
+function noRoute(method: string, path: string, methods: readonly string[]): PosthornError {
   if (methods.length === 0) {
     return new PosthornError('NOT_FOUND', `There is no path ${JSON.stringify(path.slice(0, 120))}; see /openapi.json.`);
   }
-  return new PosthornError('METHOD_NOT_ALLOWED', `${path} does not take ${request.method}; use ${methods.join(', ')}.`);
-}
-
-function allowedOn(url: string, tell: (methods: string) => void): void {
-  const methods = methodsOf(pathOf(url));
-  if (methods.length > 0) tell(methods.join(', '));
+  return new PosthornError('METHOD_NOT_ALLOWED', `${path} does not take ${method}; use ${methods.join(', ')}.`);
 }
 
 function pathOf(url: string): string {

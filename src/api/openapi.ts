@@ -20,12 +20,12 @@ export function openApiJson(routes: readonly Route[], version: string): string {
 export function openApiDocument(routes: readonly Route[], version: string): Json {
   const schemas = new Map<string, Json>();
   const paths: Record<string, Json> = {};
-  const usedErrors = new Set<ErrorCode>();
+  const referredTo = new Set<ErrorCode>();
   for (const route of routes) {
     const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
-    (paths[path] ??= {})[route.method.toLowerCase()] = operationOf(route, schemas, usedErrors);
+    (paths[path] ??= {})[route.method.toLowerCase()] = operationOf(route, schemas, referredTo);
   }
-  const codes = (Object.keys(errorTable) as ErrorCode[]).filter((code) => usedErrors.has(code));
+  const codes = (Object.keys(errorTable) as ErrorCode[]).filter((code) => referredTo.has(code));
   return {
     openapi: '3.1.0',
     info: {
@@ -88,10 +88,8 @@ export function errorsOf(route: Route): ErrorCode[] {
   return (Object.keys(errorTable) as ErrorCode[]).filter((code) => all.has(code));
 }
 
-function operationOf(route: Route, schemas: Map<string, Json>, usedErrors: Set<ErrorCode>): Json {
+function operationOf(route: Route, schemas: Map<string, Json>, referredTo: Set<ErrorCode>): Json {
   const { answer } = route;
-  const errors = errorsOf(route);
-  for (const code of errors) usedErrors.add(code);
   const needs = route.role === 'public' ? 'Needs no key.' : `Needs the role \`${route.role}\`.`;
   return {
     operationId: route.id,
@@ -130,7 +128,7 @@ function operationOf(route: Route, schemas: Map<string, Json>, usedErrors: Set<E
           ? {}
           : { content: { 'application/json': { schema: schemaOf(answer.schema, schemas) } } }),
       },
-      ...errorResponses(errors),
+      ...errorResponses(errorsOf(route), referredTo),
     },
   };
 }
@@ -152,22 +150,22 @@ function parametersOf(route: Route, schemas: Map<string, Json>): Json[] {
   return [...inPath, ...inQuery, ...headers];
 }
 
-/** Errors of one status share a response, which can hold but one description. */
-function errorResponses(codes: readonly ErrorCode[]): Json {
-  const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of codes)
-    byStatus.set(errorTable[code].status, [...(byStatus.get(errorTable[code].status) ?? []), code]);
-  return Object.fromEntries(
-    [...byStatus].map(([status, same]) => [
-      status,
-      same.length === 1
-        ? { $ref: `#/components/responses/${same[0]}` }
-        : {
-            description: same.map((code) => `\`${code}\`: ${errorTable[code].title}.`).join(' '),
-            content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-          },
-    ]),
-  );
+/** Errors of one status share a response, as the document has one place for each; a single one refers to the components. */
+function errorResponses(codes: readonly ErrorCode[], referredTo: Set<ErrorCode>): Json {
+  const responses: Json = {};
+  for (const status of new Set(codes.map((code) => errorTable[code].status))) {
+    const same = codes.filter((code) => errorTable[code].status === status);
+    if (same.length === 1) {
+      referredTo.add(same[0]!);
+      responses[status] = { $ref: `#/components/responses/${same[0]}` };
+    } else {
+      responses[status] = {
+        description: same.map((code) => `\`${code}\`: ${errorTable[code].title}.`).join(' '),
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      };
+    }
+  }
+  return responses;
 }
 
 function errorResponse(code: ErrorCode): Json {

@@ -97,12 +97,12 @@ export function readPublish(value: unknown, text: string, start: number, path: s
     type,
     data: text.slice(span[0], span[1]),
     value: data,
-    id: (id) ?? null,
+    id: id ?? null,
     occurredAt: occurredAtMs,
     category: (category as string | null | undefined) ?? null,
     group: (group as string | null | undefined) ?? null,
     source: (source as string | null | undefined) ?? null,
-    idempotencyKey: (idempotencyKey) ?? null,
+    idempotencyKey: idempotencyKey ?? null,
   };
 }
 

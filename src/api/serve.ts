@@ -48,7 +48,10 @@ export function serve(app: FastifyInstance, route: Route, api: ApiContext, acces
         );
       }
       if (schema === undefined) return reply.send();
-      return reply.type('application/json').send(value instanceof JsonText ? value.text : JSON.stringify(value));
+      // Not `type()`, which adds a charset that JSON does not have (RFC 8259, section 11).
+      return reply
+        .header('content-type', 'application/json')
+        .send(value instanceof JsonText ? value.text : JSON.stringify(value));
     },
   });
 }

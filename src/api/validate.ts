@@ -87,7 +87,7 @@ function explain(error: ErrorObject, root: string): FieldError {
   const member = (name: string): string => (path === '' ? name : `${path}.${name}`);
   if (error.keyword === 'required') {
     const { missingProperty: name } = error.params as { missingProperty: string };
-    return { field: member(name), message: `is missing; it ${ruleOf((schema.properties?.[name] ?? {}))}` };
+    return { field: member(name), message: `is missing; it ${ruleOf(schema.properties?.[name] ?? {})}` };
   }
   if (error.keyword === 'additionalProperties') {
     const { additionalProperty: name } = error.params as { additionalProperty: string };

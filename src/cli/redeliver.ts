@@ -89,7 +89,7 @@ async function redeliverAll(
   const matching = await redeliverMatching(connection, { ...filter, dryRun: true });
   if (options.dryRun || matching === 0) {
     if (options.json) printJson({ deliveries: matching, dryRun: options.dryRun === true });
-    else print(matching === 0 ? 'No deliveries match.' : `${count(matching, 'delivery', 'deliveries')} match.`);
+    else print(matching === 0 ? 'No deliveries match.' : `${count(matching, 'delivery matches', 'deliveries match')}.`);
     return 0;
   }
   if (!options.yes && !(await confirm(`Send ${count(matching, 'delivery', 'deliveries')} again?`))) {

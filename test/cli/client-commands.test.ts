@@ -240,7 +240,9 @@ describe('deliveries redeliver', () => {
     server.answer = () => ({ status: 200, body: { deliveries: 1234 } });
     const { code, stdout } = await run(['deliveries', 'redeliver', '--status', 'dead_letter', '--dry-run']);
     expect({ code, stdout }).toEqual({ code: 0, stdout: '1,234 deliveries match.\n' });
-    expect(server.requests.map(({ body }) => JSON.parse(body) as unknown)).toEqual([{ status: 'dead_letter', dryRun: true }]);
+    expect(server.requests.map(({ body }) => JSON.parse(body) as unknown)).toEqual([
+      { status: 'dead_letter', dryRun: true },
+    ]);
   });
 
   test('sends all that match at the rate given', async () => {

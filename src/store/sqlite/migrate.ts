@@ -69,6 +69,8 @@ export function migrate(db: Database.Database, now: number): void {
       record.run(migration.number, migration.name, migration.checksum, now);
     }).immediate();
   }
+  // This connection plans with the statistics too, as those opened later will.
+  db.exec('ANALYZE sqlite_schema');
 }
 
 function nameOf(migration: Migration): string {

@@ -1,0 +1,128 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { createApi, type ApiOptions } from '../../src/api/api.ts';
+import { KeyVerifier, type NewKey } from '../../src/api/keys.ts';
+import { createEngine, type RunningEngine } from '../../src/delivery/create-engine.ts';
+import { defaultRetry } from '../../src/model/retry.ts';
+import { createKeyRing } from '../../src/store/seal.ts';
+import { createSqliteStore } from '../../src/store/sqlite/store.ts';
+import { createSender } from '../../src/transport/transport.ts';
+import { checkAnswer } from './documented.ts';
+
+export const OPERATOR_KEY = 'operator-key-of-the-tests';
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** Parsed; null where there was none. */
+  // The caller says what shape it expects, as with any JSON that comes over a wire.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  body: any;
+  text: string;
+}
+
+export interface Call {
+  /** A value to send as JSON, or its text. */
+  body?: unknown;
+  key?: string | null;
+  headers?: Record<string, string>;
+}
+
+export interface Api {
+  readonly app: FastifyInstance;
+  readonly engine: RunningEngine;
+  readonly origin: string;
+  readonly port: number;
+  /** Lines of the log, parsed. */
+  readonly log: Record<string, unknown>[];
+  /** One request; its answer is held to the OpenAPI document. */
+  call(method: string, path: string, call?: Call): Promise<Answer>;
+  /** Text of a new key. */
+  newKey(request: NewKey): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export interface Setup extends Partial<ApiOptions> {
+  catalogue?: 'open' | 'closed';
+  production?: boolean;
+  /** Puts another engine before the real one, to make it fail. */
+  wrap?: (engine: RunningEngine) => RunningEngine;
+}
+
+/** The API with engine and store behind it, on a port of its own. */
+export async function startApi(setup: Setup = {}): Promise<Api> {
+  const { catalogue = 'open', production = false, wrap, ...options } = setup;
+  const dataDir = mkdtempSync(join(tmpdir(), 'posthorn-api-'));
+  const store = createSqliteStore({ dataDir, keyRing: createKeyRing(['a master key for tests, long enough']) });
+  await store.open({ migrate: true, now: Date.now() });
+  const log: Record<string, unknown>[] = [];
+  const logger = pino(
+    { level: 'trace', base: null },
+    { write: (line: string) => void log.push(JSON.parse(line) as Record<string, unknown>) },
+  );
+  const policy = {
+    allowHttp: !production,
+    allowLoopback: !production,
+    allowCidrs: [],
+    allowPorts: [],
+    allowAnyPort: !production,
+  };
+  const sender = createSender({ policy });
+  const real = createEngine({
+    store,
+    sender,
+    policy,
+    catalogue,
+    defaults: { wireFormat: 'standard', retry: defaultRetry, timeoutMs: 2_000, concurrency: 8 },
+    retentionDays: 0,
+    log: logger,
+  });
+  const keys = new KeyVerifier({ store, pepper: Buffer.alloc(32, 7), fixed: [OPERATOR_KEY] });
+  await Promise.all([real.start(), keys.load()]);
+  const engine = wrap?.(real) ?? real;
+  const app = createApi({ engine, keys, createTenants: true, version: '1.2.3', logger, ...options });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  const origin = `http://127.0.0.1:${port}`;
+
+  return {
+    app,
+    engine: real,
+    origin,
+    port,
+    log,
+    async call(method, path, { body, key = OPERATOR_KEY, headers = {} } = {}) {
+      const response = await fetch(origin + path, {
+        method,
+        headers: {
+          ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      const answer = {
+        status: response.status,
+        headers: response.headers,
+        body: text === '' ? null : (JSON.parse(text) as unknown),
+        text,
+      };
+      checkAnswer(method, path, answer);
+      return answer;
+    },
+    newKey: async (request) => (await keys.create(request)).key,
+    async stop() {
+      await app.close();
+      await keys.close();
+      await real.stop(1_000);
+      await sender.close(0);
+      await store.close();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,257 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { pino } from 'pino';
+import { createEngine, type EngineOptions, type RunningEngine } from '../../src/delivery/create-engine.ts';
+import { PosthornError } from '../../src/errors.ts';
+import { defaultRetry } from '../../src/model/retry.ts';
+import { createKeyRing } from '../../src/store/seal.ts';
+import { createSqliteStore } from '../../src/store/sqlite/store.ts';
+import type { Store } from '../../src/store/store.ts';
+import { createSender } from '../../src/transport/transport.ts';
+import { startReceiver, type Receiver } from '../e2e/receiver.ts';
+import { dataDir } from '../e2e/server.ts';
+
+const policy = { allowHttp: true, allowLoopback: true, allowCidrs: [], allowPorts: [], allowAnyPort: true };
+const cleanups: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+interface Rig {
+  engine: RunningEngine;
+  store: Store;
+  receiver: Receiver;
+}
+
+/** An engine over a real store and a real receiver. `change` may put something between the engine and the store. */
+async function rig(
+  options: Partial<EngineOptions> = {},
+  change: (store: Store) => Store = (store) => store,
+): Promise<Rig> {
+  const data = dataDir();
+  const receiver = await startReceiver();
+  const real = createSqliteStore({ dataDir: data.path, keyRing: createKeyRing(['a master key for these tests only']) });
+  await real.open({ migrate: true, now: Date.now() });
+  const store = change(real);
+  const sender = createSender({ policy });
+  const engine = createEngine({
+    store,
+    sender,
+    policy,
+    catalogue: 'open',
+    defaults: {
+      wireFormat: 'standard',
+      retry: { ...defaultRetry, scheduleMs: [20, 20] },
+      timeoutMs: 30_000,
+      concurrency: 64,
+    },
+    retentionDays: 0,
+    log: pino({ level: 'silent' }),
+    ...options,
+  });
+  await engine.start();
+  cleanups.push(async () => {
+    await Promise.all([engine.stop(0), sender.close(0)]);
+    await real.close();
+    await receiver.close();
+    data.remove();
+  });
+  return { engine, store: real, receiver };
+}
+
+const publish = (engine: RunningEngine, type: string, tenantId = 'default') =>
+  engine.publish(tenantId, { type, data: '{}', value: {} });
+
+/** Lets every request to a path hang until it is told to go on. */
+function hang(receiver: Receiver, path: string): () => void {
+  const held: (() => void)[] = [];
+  let isOpen = false;
+  receiver.answer(path, (_, response) => {
+    const go = (): void => {
+      response.writeHead(200).end();
+    };
+    if (isOpen) go();
+    else held.push(go);
+  });
+  return () => {
+    isOpen = true;
+    for (const go of held.splice(0)) go();
+  };
+}
+
+describe('when memory is full', () => {
+  it(
+    'an ack waits until there is room, and after five seconds the answer is OVERLOADED',
+    { timeout: 20_000 },
+    async () => {
+      const { engine, receiver } = await rig({ capacity: 4 });
+      const release = hang(receiver, '/hook');
+      // Enough lines to use the last place: each may take what is still free.
+      for (let i = 0; i < 6; i++)
+        await engine.endpoints.create('default', { url: receiver.url(), events: [`e${i}`], concurrency: 1 });
+      for (let i = 0; i < 6; i++) {
+        await publish(engine, `e${i}`); // on the wire
+        if (i < 4) await publish(engine, `e${i}`); // waiting
+      }
+      const startedAt = Date.now();
+      const refused = await publish(engine, 'e0').catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(PosthornError);
+      expect((refused as PosthornError).code).toBe('OVERLOADED');
+      expect((refused as PosthornError).retryAfterSeconds).toBeGreaterThan(0);
+      expect(Date.now() - startedAt).toBeGreaterThanOrEqual(4_900);
+      const waits = publish(engine, 'e0');
+      release();
+      expect((await waits).deliveries).toBe(1);
+      await receiver.waitForCount(11);
+    },
+  );
+
+  it('a line that holds its share leaves the rest to the store, and everything arrives in the end', async () => {
+    const { engine, receiver } = await rig({ capacity: 10 });
+    const release = hang(receiver, '/hook');
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 2 });
+    for (let i = 0; i < 300; i++) await publish(engine, 'a');
+    const waiting = await engine.deliveries.list(
+      { tenantId: 'default', status: ['pending'] },
+      { limit: 500, before: null },
+    );
+    expect(waiting.length).toBeGreaterThan(280);
+    release();
+    await receiver.waitForCount(300);
+    expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(300);
+    expect(receiver.requests).toHaveLength(300);
+  });
+});
+
+describe('fairness', () => {
+  it(
+    'a tenant with two hundred endpoints that never answer, and a backlog, does not delay another one',
+    { timeout: 60_000 },
+    async () => {
+      const { engine, receiver } = await rig({ slots: 64, capacity: 1000 });
+      hang(receiver, '/dead');
+      await engine.tenants.create({ id: 'loud' });
+      await Promise.all(
+        Array.from({ length: 200 }, () =>
+          engine.endpoints.create('loud', { url: receiver.url('/dead'), events: ['*'] }),
+        ),
+      );
+      await engine.endpoints.create('default', { url: receiver.url('/quiet'), events: ['*'] });
+      for (let i = 0; i < 50; i++) await publish(engine, 'noise', 'loud');
+      const startedAt = Date.now();
+      for (let i = 0; i < 100; i++) {
+        await publish(engine, 'music');
+        await receiver.waitForCount(i + 1, '/quiet');
+      }
+      // 200 endpoints time out after 30 s: had one of these waited for a slot or a place, it would show.
+      expect(Date.now() - startedAt).toBeLessThan(15_000);
+    },
+  );
+
+  it('a dead endpoint of the same tenant does not delay its neighbour', async () => {
+    const { engine, receiver } = await rig({ slots: 64, capacity: 100 });
+    hang(receiver, '/dead');
+    await engine.endpoints.create('default', { url: receiver.url('/dead'), events: ['*'], concurrency: 8 });
+    await engine.endpoints.create('default', { url: receiver.url('/alive'), events: ['*'] });
+    for (let i = 0; i < 500; i++) await publish(engine, 'both');
+    await receiver.waitForCount(500, '/alive');
+  });
+});
+
+describe('when the store is away', () => {
+  it('an event is refused, and outcomes wait until they can be written: nothing is sent twice', async () => {
+    let isAway = false;
+    const unavailable = () => Promise.reject(new PosthornError('STORE_UNAVAILABLE'));
+    const { engine, store, receiver } = await rig({}, (real) => ({
+      ...real,
+      accept: (entries) => (isAway ? unavailable() : real.accept(entries)),
+      settle: (settlement) => (isAway ? unavailable() : real.settle(settlement)),
+    }));
+    const release = hang(receiver, '/hook');
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['*'] });
+    const { id } = await publish(engine, 'a');
+    await receiver.waitForCount(1);
+    isAway = true;
+    await expect(publish(engine, 'b')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    release();
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const event = await engine.events.get('default', id);
+    const state = async () =>
+      (await store.deliveries.list({ tenantId: 'default', eventId: event.id }, { limit: 1, before: null }))[0]!.status;
+    expect(await state()).toBe('sending');
+    isAway = false;
+    for (let tries = 0; (await state()) !== 'delivered' && tries < 200; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await state()).toBe('delivered');
+    expect(receiver.requests).toHaveLength(1);
+    expect((await publish(engine, 'c')).deliveries).toBe(1);
+    await receiver.waitForCount(2);
+  });
+});
+
+describe('an idle engine', () => {
+  it('does not look for work that is not there', async () => {
+    let claims = 0;
+    const { engine, receiver } = await rig({}, (real) => ({
+      ...real,
+      claim: (request) => {
+        claims++;
+        return real.claim(request);
+      },
+    }));
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['*'] });
+    await publish(engine, 'a');
+    await receiver.waitForCount(1);
+    const before = claims;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(claims - before).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('a new session of the store', () => {
+  it('makes the engine claim anew what it held, and what was in line is sent once', async () => {
+    const { engine, store, receiver } = await rig();
+    const release = hang(receiver, '/hook');
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['*'], concurrency: 1 });
+    for (let i = 0; i < 10; i++) await publish(engine, 'a');
+    await receiver.waitForCount(1);
+    // What a restart of the writer does: every lease is given back.
+    await store.close();
+    await store.open({ migrate: true, now: Date.now() });
+    engine.leasesLost();
+    release();
+    const requests = await receiver.waitForCount(10);
+    await publish(engine, 'last');
+    await receiver.waitForCount(requests.length + 1);
+    const counts = new Map<unknown, number>();
+    for (const { headers } of receiver.requests)
+      counts.set(headers['webhook-id'], (counts.get(headers['webhook-id']) ?? 0) + 1);
+    expect(counts.size).toBe(11);
+    expect([...counts.values()].filter((count) => count > 1).length).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('retention', () => {
+  it('deletes what is past it with its history, and keeps what is still open', async () => {
+    let ahead = 0;
+    const { engine, receiver } = await rig({ retentionDays: 30, now: () => Date.now() + ahead });
+    receiver.answer('/bad', 500);
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['good'] });
+    const open = await engine.endpoints.create('default', {
+      url: receiver.url('/bad'),
+      events: ['bad'],
+      retryScheduleMs: [86_400_000 * 30],
+    });
+    await publish(engine, 'good');
+    await publish(engine, 'bad');
+    await receiver.waitForCount(2);
+    const list = () => engine.deliveries.list({ tenantId: 'default' }, { limit: 10, before: null });
+    for (let tries = 0; (await list()).some(({ status }) => status === 'sending') && tries < 200; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(await engine.sweep()).toBe(0);
+    ahead = 31 * 86_400_000;
+    expect(await engine.sweep()).toBe(1);
+    expect((await list()).map(({ endpointId }) => endpointId)).toEqual([open.endpoint.id]);
+  });
+});
