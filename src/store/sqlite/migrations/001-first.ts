@@ -152,15 +152,15 @@ CREATE TABLE attempts (
 
 ANALYZE;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
-  ('events', 'events_by_id', '1000000 100000 1 1'),
+  ('events', 'events_by_id', '10000000 5000000 1 1'),
   ('events', 'events_unfinished', '10 1'),
-  ('deliveries', 'deliveries', '1000000 100000 1'),
-  ('deliveries', 'deliveries_by_endpoint', '1000000 100000 1000 1'),
-  ('deliveries', 'deliveries_by_event', '1000000 2'),
-  ('deliveries', 'deliveries_due', '5000 500 5 1 1'),
-  ('deliveries', 'deliveries_next', '5000 1'),
+  ('deliveries', 'deliveries', '10000000 5000000 1'),
+  ('deliveries', 'deliveries_by_endpoint', '10000000 5000000 5000 1'),
+  ('deliveries', 'deliveries_by_event', '10000000 2'),
+  ('deliveries', 'deliveries_due', '200 100 5 1 1'),
+  ('deliveries', 'deliveries_next', '200 1'),
   ('deliveries', 'deliveries_leased', '1000 100 1'),
-  ('deliveries', 'deliveries_held', '5000 500 50 1'),
-  ('deliveries', 'deliveries_dead', '5000 500 1'),
-  ('attempts', 'attempts', '1000000 1 1 1');
+  ('deliveries', 'deliveries_held', '200 100 5 1'),
+  ('deliveries', 'deliveries_dead', '1000 500 1'),
+  ('attempts', 'attempts', '10000000 1 1 1');
 `;
