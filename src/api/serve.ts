@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { PosthornError } from '../errors.ts';
 import type { Access, Permit } from './access.ts';
 import { collectBody, parseBody } from './body.ts';
+import { JSON_CONTENT_TYPE } from './ingest.ts';
 import { readQuery, type RawQuery } from './query.ts';
 import { JsonText, type ApiContext, type Call, type Route } from './route.ts';
 import { validate } from './validate.ts';
@@ -48,7 +49,6 @@ export function serve(app: FastifyInstance, route: Route, api: ApiContext, acces
         );
       }
       if (schema === undefined) return reply.send();
-      // Not `type()`, which adds a charset that JSON does not have (RFC 8259, section 11).
       return reply
         .header('content-type', 'application/json')
         .send(value instanceof JsonText ? value.text : JSON.stringify(value));

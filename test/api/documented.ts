@@ -53,7 +53,7 @@ export function checkAnswer(
     if (answer.text !== '') say('the document says it is empty');
     return;
   }
-  if (type !== 'application/json') say(`content-type ${type}`);
+  if (type !== 'application/json; charset=utf-8') say(`content-type ${type}`);
   const pointer = `#/paths/${escape(place.path)}/${method.toLowerCase()}/responses/${answer.status}/content/application~1json/schema`;
   check(pointer, answer.body, say);
 }

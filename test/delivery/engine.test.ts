@@ -89,10 +89,9 @@ describe('when memory is full', () => {
       // Enough lines to use the last place: each may take what is still free.
       for (let i = 0; i < 6; i++)
         await engine.endpoints.create('default', { url: receiver.url(), events: [`e${i}`], concurrency: 1 });
-      for (let i = 0; i < 6; i++) {
-        await publish(engine, `e${i}`); // on the wire
-        if (i < 4) await publish(engine, `e${i}`); // waiting
-      }
+      for (let i = 0; i < 6; i++) await publish(engine, `e${i}`); // on the wire
+      await receiver.waitForCount(6);
+      for (let i = 0; i < 4; i++) await publish(engine, `e${i}`); // in line
       const startedAt = Date.now();
       const refused = await publish(engine, 'e0').catch((error: unknown) => error);
       expect(refused).toBeInstanceOf(PosthornError);
@@ -220,9 +219,8 @@ describe('a new session of the store', () => {
     await store.open({ migrate: true, now: Date.now() });
     engine.leasesLost();
     release();
-    const requests = await receiver.waitForCount(10);
     await publish(engine, 'last');
-    await receiver.waitForCount(requests.length + 1);
+    await receiver.waitFor(() => new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size === 11);
     const counts = new Map<unknown, number>();
     for (const { headers } of receiver.requests)
       counts.set(headers['webhook-id'], (counts.get(headers['webhook-id']) ?? 0) + 1);
