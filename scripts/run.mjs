@@ -17,7 +17,7 @@ const verbs = {
   check: ['scripts/check.ts'],
   format: ['node_modules/prettier/bin/prettier.cjs', '--write', '--log-level=warn', '.'],
   generate: ['scripts/generate.ts'],
-  bench: ['bench/run.ts'],
+  bench: ['bench/main.ts'],
   build: ['scripts/build.ts'],
 };
 

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { deliveryStatuses } from '../../model/delivery.ts';
+import { deliveryStatuses, isEnd } from '../../model/delivery.ts';
 import type { DeliveryReason, DeliveryStatus } from '../../model/delivery.ts';
 import type { Attempt } from '../../model/attempt.ts';
 import type { DeliveryFilter, DeliveryRow, Store } from '../store.ts';
@@ -36,20 +36,19 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
     // Statuses are literals, not bound values: only so do partial indexes apply.
     const { status } = filter;
     if (status?.length === 1) query = query.where('d.status', '=', sql.lit(status[0]!));
-    else if (status) query = query.where('d.status', 'in', status.map(sql.lit));
-    if (filter.endpointId === undefined && status?.length && status.every((one) => one === 'pending' || one === 'held')) {
+    else if (status) query = query.where('d.status', 'in', status.map((one) => sql.lit(one)));
+    if (status?.length && status.every((one) => !isEnd(one))) {
       // Few of very many, and their indexes are in another order: gathered first, or the whole history would be walked.
-      query = query.where('d.id', 'in', (from) =>
-        status
-          .map((one) =>
-            from
-              .selectFrom('deliveries as waiting')
-              .select('waiting.id')
-              .where('waiting.tenant_id', '=', filter.tenantId)
-              .where('waiting.status', '=', sql.lit(one)),
-          )
-          .reduce((all, one) => all.unionAll(one)),
-      );
+      query = query.where('d.id', 'in', (from) => {
+        let open = from
+          .selectFrom('deliveries as open')
+          .select('open.id')
+          .where('open.tenant_id', '=', filter.tenantId);
+        if (filter.endpointId !== undefined) open = open.where('open.endpoint_id', '=', filter.endpointId);
+        return status
+          .map((one) => open.where('open.status', '=', sql.lit(one)))
+          .reduce((all, one) => all.unionAll(one));
+      });
     }
     if (filter.endpointId !== undefined) query = query.where('d.endpoint_id', '=', filter.endpointId);
     if (filter.eventId !== undefined) query = query.where('d.event_id', '=', filter.eventId);
