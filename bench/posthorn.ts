@@ -1,3 +1,4 @@
+import { heapFlags } from '../bin/heap.js';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
@@ -38,7 +39,8 @@ export interface Posthorn {
 export async function spawnPosthorn(options: PosthornOptions = {}): Promise<Posthorn & { ready(): Promise<void> }> {
   const port = await freePort();
   const dataDir = options.dataDir ?? temporaryFolder(options.workDir ?? undefined);
-  const argv = ['--disable-warning=ExperimentalWarning', join(root, 'src/cli/main.ts'), 'dev'];
+  // As `npm start` does it.
+  const argv = ['--disable-warning=ExperimentalWarning', ...heapFlags, join(root, 'bin/posthorn.js'), 'dev'];
   const env = environment(port, dataDir);
   // By the environment, because the store's threads do not take the command line's flags.
   if (options.profileDir != null) env.NODE_OPTIONS = `--cpu-prof "--cpu-prof-dir=${options.profileDir}"`;

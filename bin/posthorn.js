@@ -1,15 +1,33 @@
 #!/usr/bin/env node
 // Starts the command line from the built package, or straight from the sources in a clone.
 import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { heapFlags } from './heap.js';
 
 const built = new URL('../dist/cli/main.js', import.meta.url);
 const source = new URL('../src/cli/main.ts', import.meta.url);
 const [major, minor] = process.versions.node.split('.').map(Number);
+const args = process.argv.slice(2);
+const isServer = args[0] === 'dev' || args[0] === 'serve';
 
 if (major < 22 || (major === 22 && minor < 19)) {
   console.error(`Posthorn needs Node 22.19 or newer; this is ${process.version}.`);
   process.exitCode = 1;
 } else {
+  // Becomes the same process with other flags. Where that does not exist (Windows), the server runs with Node's defaults.
+  if (isServer && process.platform !== 'win32' && process.execve && !isHeapChosen()) {
+    const flags = ['--disable-warning=ExperimentalWarning', ...heapFlags, ...process.execArgv];
+    process.removeAllListeners('warning'); // that execve is experimental need not be said at every start
+    process.execve(
+      process.execPath,
+      [process.execPath, ...flags, fileURLToPath(import.meta.url), ...args],
+      process.env,
+    );
+  }
   const { main } = await import((existsSync(built) ? built : source).href);
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main(args);
+}
+
+function isHeapChosen() {
+  return [...process.execArgv, process.env.NODE_OPTIONS ?? ''].some((flag) => flag.includes('--max-old-space-size'));
 }

@@ -5,14 +5,15 @@ import { existsSync, readFileSync, readdirSync } from 'fs';
 import { constants } from 'os';
 import { delimiter, dirname, join } from 'path';
 import { fileURLToPath } from 'url';
+import { heapFlags } from '../bin/heap.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const modules = join(root, 'node_modules');
 
 /** What each verb runs, relative to the root; the arguments of the command line follow. */
 const verbs = {
-  start: ['src/cli/main.ts', 'dev'],
-  posthorn: ['src/cli/main.ts'],
+  start: ['bin/posthorn.js', 'dev'],
+  posthorn: ['bin/posthorn.js'],
   test: ['scripts/test.ts'],
   check: ['scripts/check.ts'],
   format: ['node_modules/prettier/bin/prettier.cjs', '--write', '--log-level=warn', '.'],
@@ -98,7 +99,8 @@ function run(node) {
   // Keeps compiled modules between runs, which is what brings a start under a second.
   if (!env.NODE_COMPILE_CACHE) env.NODE_COMPILE_CACHE = join(modules, '.cache', 'compiled');
   // Node 22 calls reading TypeScript experimental at every start.
-  const argv = ['--disable-warning=ExperimentalWarning', join(root, file), ...fixed, ...args];
+  const flags = ['--disable-warning=ExperimentalWarning', ...(file.startsWith('bin/') ? heapFlags : [])];
+  const argv = [...flags, join(root, file), ...fixed, ...args];
   const child = spawn(node, argv, { cwd: root, env, stdio: 'inherit' });
 
   const lastAt = {};

@@ -1,8 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { PosthornError } from '../errors.ts';
-import { newRequestId } from './ingest.ts';
-import { problemOf } from './problem.ts';
+import { newRequestId, problemOf } from './problem.ts';
 
 /** What a client that is still sending may send on before the connection is cut. */
 const DRAIN_BYTES = 64 * 1024 * 1024;

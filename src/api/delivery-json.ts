@@ -29,7 +29,7 @@ export const AttemptLog = Type.Object(
     id: Type.String({ description: '`att_…`' }),
     number: Type.Integer({ description: 'From 1, over the delivery’s whole life.' }),
     startedAt: time('When the exchange began.'),
-    durationMs: Type.Integer(),
+    durationMs: Type.Number(),
     succeeded: Type.Boolean(),
     statusCode: nullable(Type.Integer({ description: 'HTTP status; null where no response arrived.' })),
     failure: nullable(

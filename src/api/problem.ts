@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { errorTable, PosthornError, type ErrorCode } from '../errors.ts';
+import { newId, prefixes } from '../model/id.ts';
 
 /** An error as it goes out: RFC 9457 (`application/problem+json`), and `message` and `code` for those who read these. */
 export interface Problem {
@@ -13,6 +14,11 @@ export interface Problem {
 const MAX_FIELDS = 20;
 /** Where nobody said how long to wait. */
 const DEFAULT_RETRY_SECONDS = 1;
+
+/** The id by which an answer is found in the log. */
+export function newRequestId(): string {
+  return prefixes.request + newId(Date.now());
+}
 
 /** `BAD_REQUEST` → `bad-request`: the anchor in docs/errors.md. */
 export function anchorOf(code: ErrorCode): string {

@@ -123,7 +123,8 @@ function messageOf({ keyword, params, message }: ErrorObject, schema: Annotated)
 
 function ruleOf(schema: Annotated): string {
   if (schema['x-rule'] !== undefined) return schema['x-rule'];
-  const types = typeof schema.type === 'string' ? [schema.type] : (schema.type ?? []);
+  const all = typeof schema.type === 'string' ? [schema.type] : (schema.type ?? []);
+  const types = all.length > 1 ? all.filter((type) => type !== 'null') : all;
   if (types.length === 0) return 'can be any JSON value';
   const said = `must be ${types.map((type) => words[type] ?? type).join(' or ')}`;
   const { minimum, maximum } = schema;

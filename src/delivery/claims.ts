@@ -187,7 +187,7 @@ export class Claims {
       for (const line of candidates) this.#remember(line);
       throw error;
     });
-    const cutShort = result.total >= LIMIT;
+    const cutShort = result.more || result.total >= LIMIT;
     for (const line of candidates) {
       const count = result.counts.get(line.endpointId) ?? 0;
       this.#backlog.delete(line);

@@ -19,6 +19,8 @@ export const prefixes = {
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const CHARS = [...ALPHABET];
+const CODES = Buffer.from(ALPHABET);
+const ZERO = CODES[0]!;
 const ATTEMPT_DIGITS = 3;
 
 /** An attempt's number is kept in the last three digits of its delivery's id, so this is the most there can be. */
@@ -43,18 +45,17 @@ const pool = new Uint8Array(4096);
 let poolAt = pool.length;
 let lastMs = 0;
 let counter = 0;
-let timePrefix = '';
 
 /** Moves the clock of the generator: 48 bits of time, then a 12-bit counter that keeps ids of one millisecond in order. */
 function tick(nowMs: number): void {
   if (nowMs > lastMs) {
     lastMs = nowMs;
     counter = 0;
-    timePrefix = timeDigits(lastMs);
+    digits.write(timeDigits(lastMs), 'latin1');
   } else if (++counter > 4095) {
     lastMs++;
     counter = 0;
-    timePrefix = timeDigits(lastMs);
+    digits.write(timeDigits(lastMs), 'latin1');
   }
 }
 
@@ -67,6 +68,9 @@ function timeDigits(ms: number): string {
   return text;
 }
 
+// Made in place and read out once: a text put together piece by piece would drag its pieces along.
+const digits = Buffer.alloc(26, '0');
+
 function generate(nowMs: number, randomDigits: number): string {
   tick(nowMs);
   if (poolAt + 13 > pool.length) {
@@ -74,14 +78,13 @@ function generate(nowMs: number, randomDigits: number): string {
     poolAt = 0;
   }
   // After the time: version 7 (4 bits), counter (12), variant 10 (2), then random bits to the end.
-  let text =
-    timePrefix +
-    CHARS[0b01110 | (counter >> 11)]! +
-    CHARS[(counter >> 6) & 31]! +
-    CHARS[(counter >> 1) & 31]! +
-    CHARS[((counter & 1) << 4) | 0b01000 | (pool[poolAt++]! & 3)]!;
-  for (let i = 0; i < randomDigits; i++) text += CHARS[pool[poolAt++]! & 31]!;
-  return text;
+  digits[10] = CODES[0b01110 | (counter >> 11)]!;
+  digits[11] = CODES[(counter >> 6) & 31]!;
+  digits[12] = CODES[(counter >> 1) & 31]!;
+  digits[13] = CODES[((counter & 1) << 4) | 0b01000 | (pool[poolAt++]! & 3)]!;
+  for (let i = 14; i < 14 + randomDigits; i++) digits[i] = CODES[pool[poolAt++]! & 31]!;
+  digits.fill(ZERO, 14 + randomDigits);
+  return digits.toString('latin1');
 }
 
 /** A new id, later in order than every id this process made before. `nowMs`: epoch milliseconds. */
@@ -91,7 +94,7 @@ export function newId(nowMs: number): Id {
 
 /** A new delivery id: its last three digits are zero and belong to the attempts (see {@link attemptId}). */
 export function newDeliveryId(nowMs: number): Id {
-  return generate(nowMs, 12 - ATTEMPT_DIGITS) + '000';
+  return generate(nowMs, 12 - ATTEMPT_DIGITS);
 }
 
 /** The id of one attempt of a delivery; `attemptNumber` from 1 to {@link MAX_ATTEMPT_NUMBER}. */

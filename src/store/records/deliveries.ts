@@ -36,7 +36,12 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
     // Statuses are literals, not bound values: only so do partial indexes apply.
     const { status } = filter;
     if (status?.length === 1) query = query.where('d.status', '=', sql.lit(status[0]!));
-    else if (status) query = query.where('d.status', 'in', status.map((one) => sql.lit(one)));
+    else if (status)
+      query = query.where(
+        'd.status',
+        'in',
+        status.map((one) => sql.lit(one)),
+      );
     if (status?.length && status.every((one) => !isEnd(one))) {
       // Few of very many, and their indexes are in another order: gathered first, or the whole history would be walked.
       query = query.where('d.id', 'in', (from) => {

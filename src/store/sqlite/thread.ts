@@ -5,5 +5,10 @@ import { Worker } from 'node:worker_threads';
 export function startThread(module: 'writer' | 'reader', workerData: unknown): Worker {
   const url = new URL(`./${module}${extname(import.meta.url)}`, import.meta.url);
   // The parent's flags (test runners set loaders) are not for this thread.
-  return new Worker(url, { workerData, execArgv: [], name: `posthorn-store-${module}` });
+  return new Worker(url, {
+    workerData,
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: 12 },
+    name: `posthorn-store-${module}`,
+  });
 }

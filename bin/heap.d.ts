@@ -1,0 +1,2 @@
+/** Flags for Node's command line. */
+export declare const heapFlags: readonly string[];
