@@ -1,9 +1,9 @@
-import { heapFlags } from '../bin/heap.js';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { heapEnv, heapFlags } from '../bin/heap.js';
 import { end, removeFolder, temporaryFolder, track } from './processes.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -41,7 +41,7 @@ export async function spawnPosthorn(options: PosthornOptions = {}): Promise<Post
   const dataDir = options.dataDir ?? temporaryFolder(options.workDir ?? undefined);
   // As `npm start` does it.
   const argv = ['--disable-warning=ExperimentalWarning', ...heapFlags, join(root, 'bin/posthorn.js'), 'dev'];
-  const env = environment(port, dataDir);
+  const env = { ...heapEnv, ...environment(port, dataDir) };
   // By the environment, because the store's threads do not take the command line's flags.
   if (options.profileDir != null) env.NODE_OPTIONS = `--cpu-prof "--cpu-prof-dir=${options.profileDir}"`;
   const child = track(spawn(process.execPath, argv, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] }));

@@ -2,7 +2,7 @@
 // Starts the command line from the built package, or straight from the sources in a clone.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { heapFlags } from './heap.js';
+import { heapEnv, heapFlags } from './heap.js';
 
 const built = new URL('../dist/cli/main.js', import.meta.url);
 const source = new URL('../src/cli/main.ts', import.meta.url);

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, readdirSync } from 'fs';
 import { constants } from 'os';
 import { delimiter, dirname, join } from 'path';
 import { fileURLToPath } from 'url';
-import { heapFlags } from '../bin/heap.js';
+import { heapEnv, heapFlags } from '../bin/heap.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const modules = join(root, 'node_modules');
@@ -93,7 +93,7 @@ function npm(argv) {
 /** Starts the verb under `node` and stands in for it: its output, its signals, its exit code. */
 function run(node) {
   const [file, ...fixed] = verbs[verb];
-  const env = { ...process.env };
+  const env = { ...heapEnv, ...process.env };
   const pathName = Object.keys(env).find((name) => name.toUpperCase() === 'PATH') || 'PATH';
   env[pathName] = [join(modules, '.bin'), dirname(node), env[pathName]].join(delimiter);
   // Keeps compiled modules between runs, which is what brings a start under a second.

@@ -69,7 +69,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   function refuse(cause: unknown, request: FastifyRequest, reply: FastifyReply): void {
     if (!(cause instanceof PosthornError) || cause.status === 500) report(cause, request.id);
     void reply.hijack();
-    sendProblem(request.raw, reply.raw, problemOf(cause, request.id));
+    sendProblem(reply.raw, problemOf(cause, request.id));
   }
   function refuseUnknown(request: FastifyRequest, reply: FastifyReply): void {
     const path = pathOf(request.url);

@@ -27,7 +27,6 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Duplex):
     drained += chunk.length;
     if (drained > DRAIN_BYTES) socket.destroy();
   });
-  socket.resume();
   const timer = setTimeout(() => socket.destroy(), DRAIN_MS);
   timer.unref();
   socket.on('close', () => clearTimeout(timer));

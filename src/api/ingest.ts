@@ -22,20 +22,20 @@ export function createIngest(
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const limitBytes = api.maxBodyBytes;
 
-  function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  function refuse(response: ServerResponse, error: unknown): void {
     const requestId = newRequestId();
     if (!(error instanceof PosthornError) || error.status === 500) onError(error, requestId);
-    sendProblem(request, response, problemOf(error, requestId));
+    sendProblem(response, problemOf(error, requestId));
   }
 
   function take(request: IncomingMessage, response: ServerResponse, permit: Permit): void {
     if (api.isStopping()) {
-      refuse(request, response, new PosthornError('SHUTTING_DOWN'));
+      refuse(response, new PosthornError('SHUTTING_DOWN'));
       return;
     }
     collectBody(request, limitBytes, (error, text) => {
       if (error !== null) {
-        refuse(request, response, error);
+        refuse(response, error);
         return;
       }
       try {
@@ -45,10 +45,10 @@ export function createIngest(
         );
         api.engine.publish(permit.tenantId, input).then(
           (published) => accept(response, published),
-          (cause: unknown) => refuse(request, response, cause),
+          (cause: unknown) => refuse(response, cause),
         );
       } catch (cause) {
-        refuse(request, response, cause);
+        refuse(response, cause);
       }
     });
   }
@@ -62,10 +62,10 @@ export function createIngest(
       }
       permit.then(
         (granted) => take(request, response, granted),
-        (error: unknown) => refuse(request, response, error),
+        (error: unknown) => refuse(response, error),
       );
     } catch (error) {
-      refuse(request, response, error);
+      refuse(response, error);
     }
   };
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { errorTable, PosthornError, type ErrorCode } from '../errors.ts';
 import { newId, prefixes } from '../model/id.ts';
 
@@ -51,12 +51,12 @@ export function problemOf(error: unknown, requestId: string): Problem {
   return { status, headers, body };
 }
 
-/** Answers on a response that Fastify does not hold (any more). Does nothing where it is too late. */
-export function sendProblem(request: IncomingMessage, response: ServerResponse, problem: Problem): void {
+/**
+ * Answers on a response that Fastify does not hold (any more). Does nothing where it is too late. What still comes of
+ * the body is read and thrown away, by Node or by collectBody's own listeners, so that the connection can go on.
+ */
+export function sendProblem(response: ServerResponse, problem: Problem): void {
   if (response.headersSent || response.destroyed) return;
   response.writeHead(problem.status, { ...problem.headers, 'content-length': Buffer.byteLength(problem.body) });
   response.end(problem.body);
-  // What still comes of the body is thrown away: a connection closed on it would take the answer along. The server's
-  // request timeout bounds how long.
-  if (!request.complete) request.resume();
 }

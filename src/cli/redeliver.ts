@@ -116,13 +116,15 @@ async function redeliverMatching(connection: Connection, request: Record<string,
   return answer.body.deliveries;
 }
 
-/** What has left its status is on its way; so progress is what matches no longer. Delivered ones would come back to theirs. */
+/** Statuses that a delivery leaves when it is sent again, so that what matches no longer is on its way. */
+const leaving: readonly string[] = ['dead_letter', 'held'];
+
 async function showProgress(
   connection: Connection,
   filter: Readonly<Record<string, string>>,
   total: number,
 ): Promise<void> {
-  if (filter.status!.includes('delivered')) return;
+  if (!filter.status!.split(',').every((status) => leaving.includes(status))) return;
   let remaining = total;
   let changedAt = performance.now();
   while (remaining > 0 && performance.now() - changedAt < patienceMs) {

@@ -46,7 +46,7 @@ describe('an API key', () => {
   it('of an operator is listed for and revoked by operators alone', async () => {
     const { body: operator } = await make({ role: 'operator', name: 'second' });
     const ids = async (key?: string) =>
-      (await api.call('GET', '/v1/api-keys', key ? { key } : {})).body.apiKeys.map(({ id }: { id: string }) => id);
+      (await api.call('GET', '/v1/api-keys', key ? { key } : {})).body.apiKeys.map(({ id }) => id);
     expect(await ids()).toContain(operator.id);
     expect(await ids(owner)).not.toContain(operator.id);
     expect((await api.call('DELETE', `/v1/api-keys/${operator.id}`, { key: owner })).status).toBe(404);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startReceiver, type Receiver } from '../e2e/receiver.ts';
-import { startApi, type Api, type Answer } from './server.ts';
+import { startApi, type Api, type Body } from './server.ts';
 
 let api: Api;
 let receiver: Receiver;
@@ -16,7 +16,7 @@ afterAll(async () => {
 let names = 0;
 
 /** Asks again until the answer fits: nothing announces that an attempt was written. */
-async function until(path: string, fits: (body: Answer['body']) => boolean): Promise<Answer['body']> {
+async function until(path: string, fits: (body: Body) => boolean): Promise<Body> {
   const end = Date.now() + 10_000;
   for (;;) {
     const { body } = await api.call('GET', path);
@@ -38,7 +38,7 @@ async function delivered(status: number, count = 1, more: object = {}) {
     events.unshift((await api.call('POST', '/v1/events', { body: { type, data: { i } } })).body.id);
   }
   const { deliveries } = await until(`/v1/deliveries?webhookId=${webhook.id}&limit=200`, (body) =>
-    body.deliveries.every(({ endedAt }: { endedAt: string | null }) => endedAt !== null),
+    body.deliveries.every(({ endedAt }) => endedAt !== null),
   );
   return { type, webhook, events, deliveries };
 }
@@ -46,7 +46,7 @@ async function delivered(status: number, count = 1, more: object = {}) {
 describe('a delivery', () => {
   it('is shown with every attempt: answer, headers, times', async () => {
     const { deliveries, events, webhook, type } = await delivered(200);
-    const { status, body } = await api.call('GET', `/v1/deliveries/${deliveries[0].id}`);
+    const { status, body } = await api.call('GET', `/v1/deliveries/${deliveries[0]!.id}`);
     expect(status).toBe(200);
     expect(body).toMatchObject({
       id: expect.stringMatching(/^whd_[0-9A-Z]{26}$/),
@@ -73,8 +73,8 @@ describe('a delivery', () => {
         },
       ],
     });
-    expect(body.attemptLog[0].timing.firstByteMs).toBeGreaterThanOrEqual(0);
-    const byAttempt = await api.call('GET', `/v1/deliveries/${body.attemptLog[0].id}`);
+    expect(body.attemptLog[0]!.timing.firstByteMs).toBeGreaterThanOrEqual(0);
+    const byAttempt = await api.call('GET', `/v1/deliveries/${body.attemptLog[0]!.id}`);
     expect(byAttempt.body).toEqual(body);
   });
 
@@ -84,13 +84,16 @@ describe('a delivery', () => {
       body: { url: 'http://127.0.0.1:9/', events: [type], retrySchedule: [] },
     });
     await api.call('POST', '/v1/events', { body: { type, data: 1 } });
-    const { deliveries } = await until(`/v1/deliveries?webhookId=${webhook.id}`, (body) => body.deliveries[0].endedAt);
+    const { deliveries } = await until(
+      `/v1/deliveries?webhookId=${webhook.id}`,
+      (body) => body.deliveries[0]!.endedAt !== null,
+    );
     expect(deliveries[0]).toMatchObject({
       status: 'dead_letter',
       reason: 'schedule_exhausted',
       lastError: 'connect_refused',
     });
-    const { body } = await api.call('GET', `/v1/deliveries/${deliveries[0].id}`);
+    const { body } = await api.call('GET', `/v1/deliveries/${deliveries[0]!.id}`);
     expect(body.attemptLog[0]).toMatchObject({
       succeeded: false,
       statusCode: null,
@@ -149,7 +152,7 @@ describe('the deliveries of a webhook', () => {
     ]);
     const plain = await api.call('GET', `/v1/webhooks/${webhook.id}/deliveries`);
     expect(plain.body).toMatchObject({ total: 3, page: 1, pageSize: 20 });
-    expect(plain.body.deliveries.map(({ eventId }: { eventId: string }) => eventId)).toEqual(events);
+    expect(plain.body.deliveries.map(({ eventId }) => eventId)).toEqual(events);
   });
 
   it('page by cursor, as every list', async () => {
@@ -199,17 +202,17 @@ describe('the deliveries of a webhook', () => {
 describe('sending again', () => {
   it('goes out with the same bytes and the next number', async () => {
     const { deliveries, type } = await delivered(200);
-    const again = await api.call('POST', `/v1/deliveries/${deliveries[0].id}/redeliver`);
-    expect([again.status, again.body.id]).toEqual([202, deliveries[0].id]);
+    const again = await api.call('POST', `/v1/deliveries/${deliveries[0]!.id}/redeliver`);
+    expect([again.status, again.body.id]).toEqual([202, deliveries[0]!.id]);
     const [first, second] = await receiver.waitForCount(2, `/${type}`);
     expect(second!.body).toBe(first!.body);
-    const body = await until(`/v1/deliveries/${deliveries[0].id}`, ({ attempts }) => attempts === 2);
-    expect(body.attemptLog.map(({ number }: { number: number }) => number)).toEqual([1, 2]);
+    const body = await until(`/v1/deliveries/${deliveries[0]!.id}`, ({ attempts }) => attempts === 2);
+    expect(body.attemptLog.map(({ number }) => number)).toEqual([1, 2]);
   });
 
   it('is refused where the webhook is disabled, or gone', async () => {
     const { deliveries, webhook } = await delivered(500);
-    const path = `/v1/deliveries/${deliveries[0].id}/redeliver`;
+    const path = `/v1/deliveries/${deliveries[0]!.id}/redeliver`;
     await api.call('POST', `/v1/webhooks/${webhook.id}/disable`);
     expect(await api.call('POST', path)).toMatchObject({ status: 409, body: { code: 'INVALID_STATE' } });
     expect((await api.call('POST', `/v1/webhooks/${webhook.id}/replay`)).status).toBe(409);
@@ -263,7 +266,7 @@ describe('a dead letter', () => {
       (await api.call('GET', `/v1/dead-letters?type=${type}${query}`)).body.deadLetters;
     expect(await list('')).toMatchObject([{ status: 'dead_letter', eventType: type, lastError: '500' }]);
     expect(await list('&acknowledged=true')).toEqual([]);
-    const seen = await api.call('POST', `/v1/dead-letters/${deliveries[0].id}/acknowledge`);
+    const seen = await api.call('POST', `/v1/dead-letters/${deliveries[0]!.id}/acknowledge`);
     expect([seen.status, seen.body.acknowledgedAt]).toEqual([200, expect.any(String)]);
     expect(await list('&acknowledged=true')).toHaveLength(1);
     expect(await list('&acknowledged=false')).toEqual([]);
@@ -273,14 +276,14 @@ describe('a dead letter', () => {
   it('is sent again by its retry', async () => {
     const { deliveries, type } = await delivered(500);
     receiver.answer(`/${type}`, 200);
-    expect((await api.call('POST', `/v1/dead-letters/${deliveries[0].id}/retry`)).status).toBe(202);
-    await until(`/v1/deliveries/${deliveries[0].id}`, ({ status }) => status === 'delivered');
+    expect((await api.call('POST', `/v1/dead-letters/${deliveries[0]!.id}/retry`)).status).toBe(202);
+    await until(`/v1/deliveries/${deliveries[0]!.id}`, ({ status }) => status === 'delivered');
   });
 
   it('is not what was delivered: that is neither retried nor acknowledged here', async () => {
     const { deliveries } = await delivered(200);
     for (const verb of ['retry', 'acknowledge']) {
-      const answer = await api.call('POST', `/v1/dead-letters/${deliveries[0].id}/${verb}`);
+      const answer = await api.call('POST', `/v1/dead-letters/${deliveries[0]!.id}/${verb}`);
       expect(answer).toMatchObject({ status: 409, body: { code: 'INVALID_STATE' } });
     }
   });

@@ -127,7 +127,7 @@ describe('a batch', () => {
     });
     expect(status).toBe(202);
     expect(body.events).toMatchObject([{ deliveries: 0 }, { id: 'b-2', deliveries: 0 }]);
-    expect((await api.call('GET', `/v1/events/${body.events[0].id}`)).text).toContain('"data":{"n":1.0}');
+    expect((await api.call('GET', `/v1/events/${body.events[0]!.id}`)).text).toContain('"data":{"n":1.0}');
     expect((await api.call('GET', '/v1/events/b-2')).text).toContain('"data":[2.50]');
   });
 
@@ -138,7 +138,7 @@ describe('a batch', () => {
     ];
     const first = await batch(events, { 'idempotency-key': 'batch-1' });
     const again = await batch(events, { 'idempotency-key': 'batch-1' });
-    expect(first.body.events[0].id).not.toBe(first.body.events[1].id);
+    expect(first.body.events[0]!.id).not.toBe(first.body.events[1]!.id);
     expect(again.body).toEqual(first.body);
     expect(again.headers.get('idempotency-replayed')).toBe('true');
     const other = await batch([{ type: 'a.b', data: 2 }], { 'idempotency-key': 'batch-1' });
@@ -196,7 +196,7 @@ describe('the list of events', () => {
       const { body } = await api.call('GET', `/v1/events?type=paged&limit=2${query}`);
       expect(body.events.length).toBeLessThanOrEqual(2);
       expect(body.events[0]).not.toHaveProperty('data');
-      seen.push(...body.events.map(({ id }: { id: string }) => id));
+      seen.push(...body.events.map(({ id }) => id));
       cursor = body.nextCursor;
     } while (cursor !== null);
     expect(seen).toEqual(sent.reverse());

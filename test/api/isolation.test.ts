@@ -139,7 +139,7 @@ describe('a note for operators', () => {
     } while (listed.endedAt === null);
     const path = `/v1/deliveries/${listed.id}`;
     const operator = await api.call('GET', path, { headers: { 'posthorn-tenant': 'tenant-a' } });
-    expect(operator.body.attemptLog[0].note).toContain('ECONNREFUSED');
+    expect(operator.body.attemptLog[0]!.note).toContain('ECONNREFUSED');
     const tenant = await api.call('GET', path, { key: a });
     expect(tenant.body.attemptLog[0]).not.toHaveProperty('note');
   });

@@ -32,7 +32,7 @@ describe('tenants', () => {
     const ids: string[] = [];
     for (let cursor = ''; ;) {
       const { body } = await api.call('GET', `/v1/tenants?limit=2${cursor}`);
-      ids.push(...body.tenants.map(({ id }: { id: string }) => id));
+      ids.push(...body.tenants.map(({ id }) => id));
       if (body.nextCursor === null) break;
       cursor = `&cursor=${body.nextCursor}`;
     }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { duration, nullable, oneOf, time } from '../../src/api/schema.ts';
 import { formatTime, parseTime } from '../../src/api/time.ts';
 import { validate } from '../../src/api/validate.ts';
-import { PosthornError } from '../../src/errors.ts';
+import type { PosthornError } from '../../src/errors.ts';
 
 const schema = Type.Object(
   {

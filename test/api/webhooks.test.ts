@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startReceiver, type Receiver } from '../e2e/receiver.ts';
-import { startApi, type Api } from './server.ts';
+import { startApi, type Api, type Body } from './server.ts';
 
 let api: Api;
 let receiver: Receiver;
@@ -88,7 +88,7 @@ describe('making a webhook', () => {
   ])('refuses %j and names the field', async (body, messages) => {
     const answer = await api.call('POST', '/v1/webhooks', { body });
     expect([answer.status, answer.body.code]).toEqual([400, 'BAD_REQUEST']);
-    const said = answer.body.errors.map(({ field, message }: Record<string, string>) => `${field}: ${message}`);
+    const said = answer.body.errors.map(({ field, message }) => `${field}: ${message}`);
     expect(said).toEqual(messages.map((message) => expect.stringContaining(message)));
     expect(answer.body.message).toContain(messages[0]);
   });
@@ -133,7 +133,7 @@ describe('the list of webhooks', () => {
     for (let i = 0; i < 60; i++) {
       ids.unshift((await api.call('POST', '/v1/webhooks', { body: { url, events: ['a'] }, headers })).body.id);
     }
-    const idsOf = (body: { webhooks: { id: string }[] }) => body.webhooks.map(({ id }) => id);
+    const idsOf = (body: Body) => body.webhooks.map(({ id }) => id);
     const all = await api.call('GET', '/v1/webhooks', { headers });
     expect([idsOf(all.body), all.body.nextCursor]).toEqual([ids, null]);
     const first = await api.call('GET', '/v1/webhooks?limit=40', { headers });
