@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Starts the command line from the built package, or straight from the sources in a clone.
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { heapEnv, heapFlags } from './heap.js';
 
@@ -18,12 +19,10 @@ if (major < 22 || (major === 22 && minor < 19)) {
   if (isServer && process.platform !== 'win32' && process.execve && !isHeapChosen()) {
     const flags = ['--disable-warning=ExperimentalWarning', ...heapFlags, ...process.execArgv];
     process.removeAllListeners('warning'); // that execve is experimental need not be said at every start
-    process.execve(
-      process.execPath,
-      [process.execPath, ...flags, fileURLToPath(import.meta.url), ...args],
-      process.env,
-    );
+    const argv = [process.execPath, ...flags, fileURLToPath(import.meta.url), ...args];
+    process.execve(process.execPath, argv, { ...heapEnv, ...process.env });
   }
+  module.enableCompileCache?.(); // a start is a third shorter from the second time on
   const { main } = await import((existsSync(built) ? built : source).href);
   process.exitCode = await main(args);
 }

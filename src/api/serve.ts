@@ -49,9 +49,7 @@ export function serve(app: FastifyInstance, route: Route, api: ApiContext, acces
         );
       }
       if (schema === undefined) return reply.send();
-      return reply
-        .header('content-type', 'application/json')
-        .send(value instanceof JsonText ? value.text : JSON.stringify(value));
+      return reply.type(JSON_CONTENT_TYPE).send(value instanceof JsonText ? value.text : JSON.stringify(value));
     },
   });
 }

@@ -1,4 +1,5 @@
-import { Value } from 'typebox/value';
+import { createRequire } from 'node:module';
+import type * as TypeBoxValue from 'typebox/value';
 import { version } from '../version.ts';
 import { compileBody } from './body.ts';
 import { WireFormatError } from './error.ts';
@@ -27,7 +28,10 @@ const compiledPresets = new Map<string, CompiledFormat>();
 
 /** Compiles a preset (once) or a declared format; see `compileWireFormat`, which is this with less to see. */
 export function compileFormat(spec: WireFormatSpec): CompiledFormat {
-  if (typeof spec !== 'string') return compileCustom(spec, 'custom');
+  if (typeof spec !== 'string') {
+    checkShape(spec);
+    return compileCustom(spec, 'custom');
+  }
   let format = compiledPresets.get(spec);
   if (format === undefined) {
     if (!Object.hasOwn(presets, spec)) {
@@ -44,7 +48,6 @@ export function compileFormat(spec: WireFormatSpec): CompiledFormat {
 }
 
 function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
-  checkShape(spec);
   const body = compileBody(spec.body, spec.json);
   const signatures = spec.signatures.map((signature, i) => compileSignature(signature, `signatures[${i}]`));
   const headers: { name: string; value: TextTemplate }[] = [];
@@ -167,10 +170,14 @@ function checkHeaderNames(plain: readonly string[], signatures: readonly Signatu
   });
 }
 
+const require = createRequire(import.meta.url);
+
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}$/;
 
 /** Checks a declaration against its schema; the first thing wrong is thrown with its path and the remedy. */
 function checkShape(spec: unknown): asserts spec is CustomFormat {
+  // Loaded when the first format is declared: it would be a tenth of every start.
+  const { Value } = require('typebox/value') as typeof TypeBoxValue;
   if (Value.Check(CustomFormatSchema, spec)) {
     for (const name of Object.keys(spec.headers ?? {})) {
       if (HEADER_NAME.test(name)) continue;

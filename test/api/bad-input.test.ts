@@ -210,7 +210,7 @@ async function send(path: string, bytes: Buffer, headers: Record<string, string>
     headers: { authorization: 'Bearer operator-key-of-the-tests', ...headers },
     body: chunked ? stream() : new Uint8Array(bytes),
     ...(chunked ? { duplex: 'half' } : {}),
-  } as RequestInit);
+  });
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   return { status: response.status, body: (await response.json()) as any };
 }

@@ -29,7 +29,7 @@ beforeAll(async () => {
   await receiver.waitFor(({ path }) => path === '/dead');
   let delivery;
   do {
-    delivery = (await api.call('GET', `/v1/events/${event.body.id}`, { key: a })).body.deliveries[0];
+    delivery = (await api.call('GET', `/v1/events/${event.body.id}`, { key: a })).body.deliveries[0]!;
   } while (delivery.status !== 'dead_letter');
   ids.webhooks = webhook.body.id;
   ids.events = event.body.id;
@@ -135,7 +135,7 @@ describe('a note for operators', () => {
     await api.call('POST', '/v1/events', { key: a, body: { type: 'noted', data: 1 } });
     let listed;
     do {
-      listed = (await api.call('GET', `/v1/deliveries?webhookId=${webhook.id}`, { key: a })).body.deliveries[0];
+      listed = (await api.call('GET', `/v1/deliveries?webhookId=${webhook.id}`, { key: a })).body.deliveries[0]!;
     } while (listed.endedAt === null);
     const path = `/v1/deliveries/${listed.id}`;
     const operator = await api.call('GET', path, { headers: { 'posthorn-tenant': 'tenant-a' } });

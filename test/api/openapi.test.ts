@@ -74,9 +74,8 @@ describe('the OpenAPI document', () => {
     expect('401' in operation.responses && '403' in operation.responses).toBe(!isPublic);
     expect(operation.responses['500']).toBeDefined();
     const inPath = [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter);
-    const declared = operation.parameters
-      .filter((one: { in?: string }) => one.in === 'path')
-      .map((one: { name: string }) => one.name);
+    const parameters = operation.parameters as { in?: string; name: string }[];
+    const declared = parameters.filter((one) => one.in === 'path').map(({ name: parameter }) => parameter);
     expect(declared).toEqual(inPath);
   });
 

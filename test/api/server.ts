@@ -23,6 +23,10 @@ export interface Body {
   code: string;
   message: string;
   status: string;
+  name: string;
+  field: string;
+  eventId: string;
+  number: number;
   endedAt: string | null;
   nextCursor: string | null;
   errors: { field: string; message: string }[];

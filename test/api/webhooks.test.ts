@@ -89,7 +89,7 @@ describe('making a webhook', () => {
     const answer = await api.call('POST', '/v1/webhooks', { body });
     expect([answer.status, answer.body.code]).toEqual([400, 'BAD_REQUEST']);
     const said = answer.body.errors.map(({ field, message }) => `${field}: ${message}`);
-    expect(said).toEqual(messages.map((message) => expect.stringContaining(message)));
+    expect(said).toEqual(messages.map((message): unknown => expect.stringContaining(message)));
     expect(answer.body.message).toContain(messages[0]);
   });
 });
