@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 
 const guarded = 'Outbound requests go through src/transport, where the guard against private addresses is.';
 const networkModules = ['undici', 'http', 'https', 'http2', 'net', 'tls', 'dns', 'dns/promises', 'dgram'];
-const nodeGlobals = ['process', 'console', 'URL', 'setInterval', 'clearInterval'];
+const nodeGlobals = ['Buffer', 'process', 'console', 'URL', 'setInterval', 'clearInterval'];
 const networkGlobals = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest'];
 
 /**
@@ -75,6 +75,8 @@ export default defineConfig(
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }],
       '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
       '@typescript-eslint/unbound-method': 'off',

@@ -67,10 +67,14 @@ describe('on a bare socket', () => {
     const text = await talk((socket) => {
       // Reads nothing before all is written, as many clients do: a reset on the way would lose the answer.
       socket.pause();
-      socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\n`);
       const line = Buffer.from(`x-filler: ${'x'.repeat(8000)}\r\n`);
-      for (let i = 0; i < 1250; i++) socket.write(line);
-      socket.write('\r\n', () => socket.resume());
+      let left = 1250;
+      function writeOn(): void {
+        while (left-- > 0) if (!socket.write(line)) return void socket.once('drain', writeOn);
+        socket.resume();
+      }
+      socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n');
+      writeOn();
     });
     expect(problemIn(text)).toMatchObject({ status: 431, body: { code: 'HEADERS_TOO_LARGE' } });
     await isWell();
