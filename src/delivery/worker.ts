@@ -238,6 +238,7 @@ export class Worker {
 
   #finish(line: Line): void {
     this.#o.lines.finish(line);
+    if (line.inFlight === 0 && !this.#o.subscriptions.find(line.endpointId)) this.#o.lines.forget(line.endpointId);
     this.#o.onFinish(line);
     this.pump();
     if (this.#isIdle) this.#whenIdle?.();

@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Webhook } from 'standardwebhooks';
@@ -43,6 +44,39 @@ describe('the walk in the README', () => {
     expect(request.at - startedAt).toBeLessThan(1000);
     const body = new Webhook(webhook.secret!).verify(request.body, request.headers as Record<string, string>);
     expect(body).toMatchObject({ type: 'grant.created', data: { grantId: 'grnt_01' } });
+  });
+
+  it('ends at the example receiver, which tells a genuine request from a forged one', async () => {
+    const { client } = posthorn;
+    const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+    const child = spawn(process.execPath, ['examples/receiver.mjs', '0', secret], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines: string[] = [];
+    let onLine = (): void => undefined;
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      lines.push(line);
+      onLine();
+    });
+    const lineWith = (text: string): Promise<string> =>
+      new Promise((resolve) => {
+        onLine = () => {
+          const line = lines.find((one) => one.includes(text));
+          if (line !== undefined) resolve(line);
+        };
+        onLine();
+      });
+    try {
+      const url = /http:\S+/.exec(await lineWith('Waiting for webhooks'))![0];
+      await client.webhook(url, ['example.sent'], { secret });
+      const { id } = await client.event('example.sent', { n: 1 });
+      expect(await lineWith(id)).toMatch(/ genuine$/);
+      const forged = await fetch(url, { method: 'POST', body: '{}', headers: { 'webhook-id': 'evt_forged' } });
+      expect(forged.status).toBe(401);
+      expect(await lineWith('evt_forged')).toMatch(/NOT GENUINE$/);
+    } finally {
+      child.kill();
+    }
   });
 
   it('is what `posthorn dev` prints: the address, the key, the two curls, and where the data lies', () => {
