@@ -24,7 +24,7 @@ const fields = {
 
 export const Delivery = Type.Object(fields, { title: 'Delivery' });
 
-export const AttemptLog = Type.Object(
+const AttemptLog = Type.Object(
   {
     id: Type.String({ description: '`att_…`' }),
     number: Type.Integer({ description: 'From 1, over the delivery’s whole life.' }),

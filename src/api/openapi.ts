@@ -68,7 +68,7 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
 }
 
 /** The errors a route can give, in the order of the table. */
-export function errorsOf(route: Route): ErrorCode[] {
+function errorsOf(route: Route): ErrorCode[] {
   const all = new Set<ErrorCode>(route.errors ?? []);
   all.add('INTERNAL');
   if (route.path.includes(':')) all.add('URI_TOO_LONG').add('BAD_REQUEST');

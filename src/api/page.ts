@@ -12,12 +12,12 @@ export const DEFAULT_LIMIT = 50;
 const VERSION = '1';
 
 /** Where the next list begins: `null` at the end. Opaque, so that what it holds can change. */
-export function cursorAfter(position: string): string {
+function cursorAfter(position: string): string {
   return Buffer.from(VERSION + position).toString('base64url');
 }
 
 /** The position in a cursor, null without one. Throws BAD_REQUEST for what is not one of ours (as `isPosition` sees it). */
-export function readCursor(cursor: string | undefined, isPosition: (text: string) => boolean): string | null {
+function readCursor(cursor: string | undefined, isPosition: (text: string) => boolean): string | null {
   if (cursor === undefined) return null;
   const text = Buffer.from(cursor, 'base64url').toString('utf8');
   const position = text.slice(1);

@@ -22,8 +22,8 @@ const label = (description: string) =>
   Type.Optional(nullable(Type.String({ pattern: '^[^\\p{Cc}]{1,256}$', description, 'x-rule': labelRule })));
 
 /**
- * An event as it is sent in. The document is made from this schema; requests are checked by {@link readPublish},
- * which a test holds to it: a compiled schema takes the value apart once more, on the way of every event.
+ * An event as it is sent in. The document is made from this schema; requests are checked by {@link readPublish}, which
+ * a test holds to it: by hand there is nothing to compile before the first event, and each fault has its own words.
  */
 export const PublishRequest = Type.Object(
   {
