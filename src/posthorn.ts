@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { pino, type Logger } from 'pino';
 import { createApi } from './api/api.ts';
 import { KeyVerifier, type NewKey } from './api/keys.ts';
@@ -34,7 +33,6 @@ export interface PosthornServer {
 /** The composition root: the one place that knows which store, which sender and which API there are. */
 export function createPosthornServer(config: Config, options: { logger?: Logger } = {}): PosthornServer {
   const log = options.logger ?? pino({ level: config.logLevel, base: null });
-  mkdirSync(config.dataDir, { recursive: true });
   const keyFile = config.masterKeys.length > 0 ? null : loadOrCreateKeyFile(config.dataDir);
   const keyRing = createKeyRing(keyFile?.keys ?? config.masterKeys);
   const store = createSqliteStore({

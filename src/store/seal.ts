@@ -1,7 +1,8 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { PosthornError } from '../errors.ts';
+import { prepareDataDir } from './data-directory.ts';
 
 const VERSION = 'v1';
 const IV_BYTES = 12;
@@ -98,8 +99,8 @@ function boundTo(tenantId: string, rowId: string): Buffer {
  */
 export function loadOrCreateKeyFile(dataDir: string): { keys: string[]; created: boolean } {
   const path = join(dataDir, 'master.key');
+  prepareDataDir(dataDir);
   try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     const present = readKeys(path);
     if (present) return { keys: present, created: false };
     const created = writeKey(path, randomBytes(32).toString('base64'));

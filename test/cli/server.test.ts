@@ -12,8 +12,15 @@ import type { Ended } from './run-command.ts';
 
 let folder: string;
 let dataDir: string;
+/** Where nobody answers: `keys create` asks whatever answers at the configured address first. */
+let silentPort: number;
 const children: ChildProcessWithoutNullStreams[] = [];
-beforeEach(() => {
+beforeEach(async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  silentPort = (server.address() as AddressInfo).port;
+  server.close();
+  await once(server, 'close');
   folder = mkdtempSync(join(tmpdir(), 'posthorn-server-'));
   dataDir = join(folder, 'data');
 });
@@ -26,15 +33,21 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
+const environment = (env: Record<string, string>): Record<string, string> => ({
+  POSTHORN_DATA_DIR: dataDir,
+  POSTHORN_PORT: String(silentPort),
+  ...env,
+});
+
 const run = (argv: readonly string[], env: Record<string, string> = {}): Promise<Ended> =>
-  runCommand(argv, { cwd: folder, env: { POSTHORN_DATA_DIR: dataDir, ...env } });
+  runCommand(argv, { cwd: folder, env: environment(env) });
 
 /** Starts a server and waits until its output has a line with its address. */
 async function startServer(
   argv: readonly string[],
   env: Record<string, string> = {},
 ): Promise<{ child: ChildProcessWithoutNullStreams; end: Promise<Ended>; address: string }> {
-  const child = startScript('src/cli/main.ts', argv, { cwd: folder, env: { POSTHORN_DATA_DIR: dataDir, ...env } });
+  const child = startScript('src/cli/main.ts', argv, { cwd: folder, env: environment(env) });
   children.push(child);
   const end = ended(child);
   const address = await new Promise<string>((resolve, reject) => {

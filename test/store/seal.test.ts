@@ -87,6 +87,8 @@ describe('the key file', () => {
     const blocked = join(folder, 'blocked');
     mkdirSync(join(blocked, 'master.key'), { recursive: true });
     expect(() => loadOrCreateKeyFile(blocked)).toThrow(`${blocked}/master.key (EISDIR)`);
-    expect(() => loadOrCreateKeyFile(join(folder, 'master.key', 'deeper'))).toThrow(/ENOTDIR/);
+    expect(() => loadOrCreateKeyFile(join(folder, 'master.key', 'deeper'))).toThrow(
+      /deeper is not a directory; choose another/,
+    );
   });
 });

@@ -1,5 +1,4 @@
 import Database from 'better-sqlite3';
-import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PosthornError } from '../../errors.ts';
 
@@ -13,24 +12,6 @@ const BUSY_MS = 5_000;
 
 export function databasePath(dataDir: string): string {
   return join(dataDir, 'posthorn.db');
-}
-
-/**
- * Makes the data directory where it is missing.
- * @throws PosthornError `STORE_UNAVAILABLE` with the path and the remedy, where it cannot be made or written
- */
-export function prepareDataDir(dataDir: string): void {
-  try {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-  } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message;
-    throw new PosthornError(
-      'STORE_UNAVAILABLE',
-      `Cannot write to the data directory ${dataDir} (${reason}). Give this user the right to write there, or choose another with POSTHORN_DATA_DIR.`,
-      { cause },
-    );
-  }
 }
 
 /** The one connection that writes: WAL, every commit fsynced, checkpoints run by the writer when it has time. */
