@@ -90,15 +90,18 @@ export class Worker {
       return;
     }
     const at = now();
-    const number = work.attemptCount + 1;
-    const body = work.message.body(live.format);
-    const headers = live.format.headers(
-      work.message,
-      body,
-      keysAt(live, at),
-      new AttemptStamp(work.id, number, at),
-      live.extraHeaders,
-    );
+    let body: Buffer;
+    let headers: string[];
+    try {
+      const stamp = new AttemptStamp(work.id, work.attemptCount + 1, at);
+      body = work.message.body(live.format);
+      headers = live.format.headers(work.message, body, keysAt(live, at), stamp, live.extraHeaders);
+    } catch (error) {
+      // Checked when the event and the endpoint came in, so this is a fault of ours: it must show, and stop nothing else.
+      this.#o.log.error({ err: error, delivery: prefixes.delivery + work.id }, 'delivery.not_signed');
+      this.#ended(line, work, live, notSent(at, String(error)));
+      return;
+    }
     sender.send({ url: live.endpoint.url, headers, body, timeoutMs: live.timeoutMs }, (exchange) => {
       this.#ended(line, work, live, exchange);
     });
@@ -313,6 +316,26 @@ export function keysAt(live: LiveEndpoint, at: number): readonly SigningKey[] {
     keyLists.set(live, (list = { keys: alive.map(({ key }) => key), until }));
   }
   return list.keys;
+}
+
+/** The exchange that did not come about because the request could not be made. */
+function notSent(startedAt: number, detail: string): Exchange {
+  return {
+    statusCode: null,
+    reason: 'cancelled',
+    detail,
+    responseHeaders: null,
+    responseBody: null,
+    responseTruncated: false,
+    remoteAddress: null,
+    startedAt,
+    dnsMs: null,
+    connectMs: null,
+    tlsMs: null,
+    firstByteMs: null,
+    totalMs: 0,
+    retryAfter: null,
+  };
 }
 
 function detailOf(exchange: Exchange): AttemptDetail {

@@ -152,6 +152,7 @@ export interface Settlement {
   attemptCount: number;
   /** Epoch ms of the next attempt when `pending`, else null. */
   dueAt: number | null;
+  /** Null keeps what is there, except that a delivered one has none. */
   lastError: string | null;
   /** Epoch ms of this settlement. */
   now: number;

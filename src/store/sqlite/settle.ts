@@ -53,11 +53,11 @@ export function createSettle({ db, session, due }: WriterContext): { settle: Run
     `UPDATE deliveries SET status = 'delivered', reason = NULL, attempt_count = ?, last_error = NULL, ended_at = ?, lease = NULL WHERE ${held}`,
   );
   const end = db.prepare(
-    `UPDATE deliveries SET status = ?, reason = ?, attempt_count = ?, last_error = ?, ended_at = ?, lease = NULL WHERE ${held}`,
+    `UPDATE deliveries SET status = ?, reason = ?, attempt_count = ?, last_error = coalesce(?, last_error), ended_at = ?, lease = NULL WHERE ${held}`,
   );
   const retry = db
     .prepare(
-      `UPDATE deliveries SET status = 'pending', reason = ?, attempt_count = ?, due_at = ?, last_error = ?, lease = NULL
+      `UPDATE deliveries SET status = 'pending', reason = ?, attempt_count = ?, due_at = ?, last_error = coalesce(?, last_error), lease = NULL
        WHERE ${held} RETURNING endpoint_id`,
     )
     .pluck();
