@@ -24,7 +24,9 @@ beforeEach(() => {
   write('npm/package.json', '{}');
   write('package-lock.json', lockWith('1.0.0'));
   mkdirSync(join(root, 'scripts'));
-  cpSync(join(import.meta.dirname, '../../scripts/run.mjs'), join(root, 'scripts/run.mjs'));
+  for (const file of ['scripts/run.mjs', 'bin/heap.js']) {
+    cpSync(join(import.meta.dirname, '../..', file), join(root, file));
+  }
 });
 
 afterEach(async () => {
@@ -71,7 +73,7 @@ function npmCalls(): string[] {
 
 describe('the door of the npm scripts', () => {
   test('installs from the lock file once, and again when the lock file changed', async () => {
-    write('src/cli/main.ts', `console.log('ran');`);
+    write('bin/posthorn.js', `console.log('ran');`);
     expect(await start('posthorn').finished).toEqual({ code: 0, output: 'Installing dependencies (once)…\nran\n' });
     expect(await start('posthorn').finished).toEqual({ code: 0, output: 'ran\n' });
     expect(npmCalls()).toEqual([expect.stringMatching(/^ci --ignore-scripts --include=dev /)]);
@@ -89,7 +91,7 @@ describe('the door of the npm scripts', () => {
   });
 
   test('hands on the arguments, and the exit code of what it started', async () => {
-    write('src/cli/main.ts', `console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 7;`);
+    write('bin/posthorn.js', `console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 7;`);
     const { code, output } = await start('start', '--port', '3002', 'a b').finished;
     expect(code).toBe(7);
     expect(output).toContain('["dev","--port","3002","a b"]');
@@ -98,7 +100,7 @@ describe('the door of the npm scripts', () => {
   test('hands on a signal once, however often it comes, and ends as the child ends', async () => {
     // SIGHUP is counted and SIGTERM asks for the count: of two waiting signals the lower number is always first.
     write(
-      'src/cli/main.ts',
+      'bin/posthorn.js',
       `let count = 0;
        process.on('SIGHUP', () => { count++; console.log('counted'); });
        process.on('SIGTERM', () => { console.log('signals: ' + count); process.exit(0); });
@@ -119,7 +121,7 @@ describe('the door of the npm scripts', () => {
 
   test('ends what it started when npm is killed outright', async () => {
     write(
-      'src/cli/main.ts',
+      'bin/posthorn.js',
       `process.on('SIGTERM', () => { console.log('drained'); process.exit(0); });
        setInterval(() => {}, 60_000);
        console.log('ready');`,
