@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Starts the command line from the built package, or straight from the sources in a clone.
+// Starts the command line: straight from the sources in a clone, where a build may be old, else from the built package.
 import { existsSync } from 'node:fs';
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +23,7 @@ if (major < 22 || (major === 22 && minor < 19)) {
     process.execve(process.execPath, argv, { ...heapEnv, ...process.env });
   }
   module.enableCompileCache?.(); // a start is a third shorter from the second time on
-  const { main } = await import((existsSync(built) ? built : source).href);
+  const { main } = await import((existsSync(source) ? source : built).href);
   process.exitCode = await main(args);
 }
 

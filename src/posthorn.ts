@@ -100,7 +100,8 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
       isStopping: () => stopped !== null,
     });
     const address = await api.listen({ host: config.host, port: config.port });
-    log.info({ address, dataDir: config.dataDir, version }, 'posthorn.started');
+    // `dev` shows all this in its own way.
+    log[config.mode === 'dev' ? 'debug' : 'info']({ address, dataDir: config.dataDir, version }, 'posthorn.started');
     return { address, keyFileCreated: keyFile?.created ?? false };
   }
 
@@ -111,7 +112,7 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
     await engine.stop(config.drainMs);
     await sender.close(0);
     await store.close();
-    log.info('posthorn.stopped');
+    if (api) log[config.mode === 'dev' ? 'debug' : 'info']('posthorn.stopped');
   }
 
   return {

@@ -68,6 +68,8 @@ export function createApi(options: ApiOptions): FastifyInstance {
   }
   function refuse(cause: unknown, request: FastifyRequest, reply: FastifyReply): void {
     if (!(cause instanceof PosthornError) || cause.status === 500) report(cause, request.id);
+    else if (log?.isLevelEnabled('debug'))
+      log.debug({ requestId: request.id, code: cause.code, error: cause.message }, 'request.refused');
     void reply.hijack();
     sendProblem(reply.raw, problemOf(cause, request.id));
   }

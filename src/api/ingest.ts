@@ -25,6 +25,8 @@ export function createIngest(
   function refuse(response: ServerResponse, error: unknown): void {
     const requestId = newRequestId();
     if (!(error instanceof PosthornError) || error.status === 500) onError(error, requestId);
+    else if (api.log?.isLevelEnabled('debug'))
+      api.log.debug({ requestId, code: error.code, error: error.message }, 'event.refused');
     sendProblem(response, problemOf(error, requestId));
   }
 
@@ -44,7 +46,17 @@ export function createIngest(
           request.headers['idempotency-key'] as string | undefined,
         );
         api.engine.publish(permit.tenantId, input).then(
-          (published) => accept(response, published),
+          (published) => {
+            const requestId = newRequestId();
+            if (api.log?.isLevelEnabled('debug')) {
+              const { id: event, deliveries, duplicate } = published;
+              api.log.debug(
+                { requestId, tenant: permit.tenantId, event, type: input.type, deliveries, duplicate },
+                'event.accepted',
+              );
+            }
+            accept(response, published, requestId);
+          },
           (cause: unknown) => refuse(response, cause),
         );
       } catch (cause) {
@@ -70,7 +82,7 @@ export function createIngest(
   };
 }
 
-function accept(response: ServerResponse, published: Published): void {
+function accept(response: ServerResponse, published: Published, requestId: string): void {
   if (response.destroyed) return;
   const body = publishedJson(published);
   const headers = [
@@ -80,7 +92,7 @@ function accept(response: ServerResponse, published: Published): void {
     // An id is ASCII: as many bytes as characters.
     String(body.length),
     'x-request-id',
-    newRequestId(),
+    requestId,
   ];
   if (published.duplicate) headers.push('idempotency-replayed', 'true');
   response.writeHead(202, headers);

@@ -41,9 +41,9 @@ export function serve(app: FastifyInstance, route: Route, api: ApiContext, acces
       const value = await (route.handle as (call: Call) => unknown)(call);
       const { status, schema } = route.answer;
       reply.code(status).headers({ ...replyHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' });
-      if (route.method !== 'GET') {
+      if (api.log?.isLevelEnabled('debug')) {
         const { keyId } = principal;
-        api.log?.debug(
+        api.log.debug(
           { requestId: request.id, operation: route.id, tenant: tenantId, key: keyId, status },
           'request.done',
         );

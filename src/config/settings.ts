@@ -75,9 +75,9 @@ const table = {
   logLevel: define({
     group: 'Server',
     meaning:
-      'How much is logged: `silent`, `error`, `warn`, `info` or `debug`. `serve` writes JSON lines to standard output, `dev` plain ones to standard error.',
+      'How much is logged: `silent`, `error`, `warn`, `info` (failed attempts, changes of state) or `debug` (every event, attempt and request). `serve` writes JSON lines to standard output, `dev` plain ones to standard error.',
     values: 'level',
-    default: { dev: 'warn', serve: 'info' },
+    default: 'info',
     parse: oneOf(['silent', 'error', 'warn', 'info', 'debug']),
   }),
   drain: define({

@@ -196,8 +196,9 @@ export class Worker {
       lastError,
       now: at,
     });
-    if (this.#o.log.isLevelEnabled('debug') || status === 'dead_letter')
+    if (this.#o.log.isLevelEnabled(status === 'delivered' ? 'debug' : 'info')) {
       this.#report(line, work, exchange, number, status, reason, dueAt);
+    }
     this.#finish(line);
   }
 
@@ -284,7 +285,7 @@ export class Worker {
     reason: DeliveryReason | null,
     dueAt: number | null,
   ): void {
-    const level = status === 'dead_letter' ? 'info' : 'debug';
+    const level = status === 'delivered' ? 'debug' : 'info';
     this.#o.log[level](
       {
         tenant: line.tenant.tenantId,

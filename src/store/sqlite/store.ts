@@ -101,8 +101,9 @@ export function createSqliteStore({
   }
 
   async function close(): Promise<void> {
-    await writer.close();
+    // The last one to close folds the log into the database, and only the writer may: a copy of posthorn.db is then whole.
     await reader.close();
+    await writer.close();
   }
 
   return {
