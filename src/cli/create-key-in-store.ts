@@ -1,24 +1,38 @@
 import { pino } from 'pino';
 import type { Config } from '../config.ts';
-import { PosthornError } from '../errors.ts';
-import { createPosthornServer } from '../posthorn.ts';
+import { createPosthornServer, pendingMigrations } from '../posthorn.ts';
 import { CliFailure } from './failure.ts';
 import type { KeyRequest, MadeKey } from './keys.ts';
+import { explainStoreFailure, isHeldByServer } from './store-failure.ts';
 
-/** Makes a key, and its tenant where that is new, in the store of a stopped server. Fails where a server holds the store. */
-export async function createKeyInStore(config: Config, request: KeyRequest): Promise<MadeKey> {
+/**
+ * Makes a key, and its tenant where that is new, in the store of a stopped server. Makes the store where there is none;
+ * one that lacks migrations is left alone.
+ * @param dataDir as it was given with --data-dir, for what is said to people
+ */
+export async function createKeyInStore(
+  config: Config,
+  request: KeyRequest,
+  dataDir: string | undefined,
+): Promise<MadeKey> {
+  const isNew = pendingMigrations(config.dataDir)[0]?.startsWith('001-') === true;
   const server = createPosthornServer(config, { logger: pino({ level: 'silent' }) });
   const now = Date.now();
   try {
-    await server.store.open({ migrate: true, now });
+    await server.store.open({ migrate: isNew, now });
     if (request.tenantId !== null) {
       await server.store.tenants.create({ id: request.tenantId, name: null, wireFormat: null, createdAt: now });
     }
     const { id, key } = await server.createKey(request);
     return { id, key };
   } catch (error) {
-    if (!(error instanceof PosthornError) || error.code !== 'STORE_UNAVAILABLE') throw error;
-    throw new CliFailure(`${error.message} If a server holds it, give its address with --url.`, 1, error);
+    if (!isHeldByServer(error)) throw explainStoreFailure(error, dataDir);
+    throw new CliFailure(
+      `the data directory ${config.dataDir} is in use by a running server; ` +
+        'give its address with --url, and a key of an owner or operator with --api-key',
+      1,
+      error,
+    );
   } finally {
     await server.stop();
   }

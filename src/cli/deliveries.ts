@@ -10,7 +10,7 @@ import type { SetExitCode } from './program.ts';
 import { addRedeliver } from './redeliver.ts';
 import { renderTable } from './table.ts';
 import type { Column } from './table.ts';
-import { print, printJson, styled } from './terminal.ts';
+import { print, printJson, styled, terminalWidth } from './terminal.ts';
 
 /** A delivery in a list, as far as the table shows it. */
 interface ListedDelivery {
@@ -29,15 +29,16 @@ interface ListOptions extends ConnectionOptions, FilterOptions {
   cursor?: string;
 }
 
-const columns: readonly Column<ListedDelivery>[] = [
+/** What stays on 80 columns: the id, the status, the time, and the error where there is one, else the type. */
+export const deliveryColumns: readonly Column<ListedDelivery>[] = [
   { title: 'DELIVERY', text: ({ id }) => id },
   { title: 'STATUS', text: ({ status }) => status },
-  { title: 'EVENT TYPE', text: ({ eventType }) => eventType, min: 12, dropOrder: 5 },
-  { title: 'TRIES', text: ({ attempts }) => String(attempts), dropOrder: 4 },
-  { title: 'LAST ERROR', text: ({ lastError }) => lastError ?? '', min: 10, dropOrder: 6 },
-  { title: 'MADE', text: ({ createdAt }) => formatMoment(createdAt), dropOrder: 3 },
+  { title: 'EVENT TYPE', text: ({ eventType }) => eventType, min: 8, dropOrder: 4 },
+  { title: 'ATTEMPTS', text: ({ attempts }) => String(attempts), dropOrder: 3 },
+  { title: 'LAST ERROR', text: ({ lastError }) => lastError ?? '', min: 8, dropOrder: 5 },
+  { title: 'CREATED', text: ({ createdAt }) => formatMoment(createdAt), dropOrder: 6 },
   {
-    title: 'NEXT TRY',
+    title: 'NEXT ATTEMPT',
     text: ({ nextAttemptAt }) => (nextAttemptAt === null ? '' : formatMoment(nextAttemptAt)),
     dropOrder: 2,
   },
@@ -48,7 +49,15 @@ export function addDeliveries(program: Command, setExitCode: SetExitCode): void 
   const deliveries = program
     .command('deliveries')
     .summary('list deliveries and send them again')
-    .description('Deliveries: one event for one endpoint, with every attempt.');
+    .description('Deliveries: one event for one endpoint, with every attempt.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  posthorn deliveries list --status dead_letter --from 2h
+  posthorn deliveries redeliver whd_01JXYZ4T8Q2M5N7P9R1S3V5000
+  posthorn deliveries redeliver --status dead_letter --type order.paid --dry-run`,
+    );
   const list = deliveries.command('list').summary('list deliveries').description('Lists deliveries, newest first.');
   withFilter(list)
     .option('--limit <number>', 'how many, 1 to 200', '20')
@@ -80,11 +89,7 @@ async function listDeliveries(options: ListOptions): Promise<void> {
   );
   if (options.json) return printJson(body);
   if (body.deliveries.length === 0) return print('No deliveries match.');
-  const [titles, ...lines] = renderTable(
-    body.deliveries,
-    columns,
-    process.stdout.isTTY ? process.stdout.columns : null,
-  );
+  const [titles, ...lines] = renderTable(body.deliveries, deliveryColumns, terminalWidth());
   print(styled('dim', titles!));
   for (const line of lines) print(line);
   if (body.nextCursor !== null) print(styled('dim', `More with --cursor ${body.nextCursor}`));

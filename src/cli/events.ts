@@ -18,7 +18,17 @@ interface SendOptions extends ConnectionOptions {
 }
 
 export function addEvents(program: Command): void {
-  const events = program.command('events').summary('send events').description('Events: what happened, told once.');
+  const events = program
+    .command('events')
+    .summary('send events')
+    .description('Events: what happened, told once.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  posthorn events send grant.created --data '{"grantId":"grnt_01"}'
+  posthorn events send order.paid --data @order.json --id order-1042`,
+    );
   const send = events
     .command('send')
     .summary('send one event')

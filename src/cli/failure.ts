@@ -29,13 +29,20 @@ export class ApiFailure extends CliFailure {
   }
 }
 
-/** The message, what to do about it, and the id under which the server's log has the rest. */
+/**
+ * The message and the request's id. A message says what to do as a rule; the table's remedy stands in where it is only
+ * the title. A key comes here from an option, so what the API says about headers is left out.
+ */
 function describeProblem(status: number, problem: Readonly<Record<string, unknown>>): string {
   const { code, message, detail, requestId } = problem;
   const said = typeof message === 'string' ? message : typeof detail === 'string' ? detail : `HTTP ${status}`;
-  const remedy = isErrorCode(code) ? errorTable[code].remedy : '';
   const parts = [said];
-  if (remedy !== '' && !said.includes(remedy)) parts.push(remedy);
+  if (code === 'UNAUTHORIZED') {
+    parts[0] = said.replace(/ Send .*$/s, '');
+    parts.push('Give a valid one with --api-key or POSTHORN_API_KEY.');
+  } else if (isErrorCode(code) && said.replace(/\.$/, '') === errorTable[code].title) {
+    parts.push(errorTable[code].remedy);
+  }
   if (typeof requestId === 'string') parts.push(`(${requestId})`);
   return parts.join(' ');
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { isTenantId, roles } from '../model/tenant.ts';
 import type { Role } from '../model/tenant.ts';
-import { callApi, isAnswering } from './client.ts';
+import { callApi } from './client.ts';
 import type { Connection } from './client.ts';
 import { connectionOf } from './connection.ts';
 import { usage } from './failure.ts';
@@ -16,6 +16,7 @@ interface CreateOptions extends Readonly<Record<string, unknown>> {
   expires?: string;
   url?: string;
   apiKey?: string;
+  dataDir?: string;
   json?: boolean;
 }
 
@@ -36,20 +37,30 @@ export interface MadeKey {
 }
 
 export function addKeys(program: Command): void {
-  const keys = program.command('keys').summary('make API keys').description('API keys: who may do what.');
+  const keys = program
+    .command('keys')
+    .summary('make API keys')
+    .description('API keys: who may do what.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  posthorn keys create --role operator --name bootstrap
+  posthorn keys create --role member --tenant acme --url https://hooks.example.com --api-key "$OPERATOR_KEY"`,
+    );
   const create = keys
     .command('create')
     .summary('make an API key')
     .description(
-      'Makes an API key and shows it, this once. Asks the server when one runs, else writes to the store in the ' +
-        'data directory, which is how the first key of a new installation is made.',
+      'Makes an API key and shows it, this once: in the store of a stopped server, which is how the first key of a ' +
+        'new installation is made, or with --url or --api-key through a running one.',
     )
     .option('--role <role>', `what it may do: ${roles.join(', ')}`, 'owner')
     .option('--tenant <id>', 'tenant it acts for (default: default; none for an operator)')
     .option('--name <name>', 'what it is for, to tell it from others')
     .option('--expires <time>', 'when it ends: 90d, or 2027-01-01T00:00:00Z (default: never)')
     .optionsGroup('Connection:')
-    .option('--url <url>', 'address of a running server (POSTHORN_URL); the data directory is then left alone')
+    .option('--url <url>', 'address of a running server (POSTHORN_URL, default http://127.0.0.1:3001 with --api-key)')
     .option('--api-key <key>', 'key of an owner or operator there (POSTHORN_API_KEY)')
     .optionsGroup('Output:')
     .option('--json', 'print the answer as JSON');
@@ -67,7 +78,7 @@ Examples:
 
 async function createKey(options: CreateOptions): Promise<void> {
   const request = readRequest(options);
-  const connection = await findServer(options, request);
+  const connection = findServer(options, request);
   let made: MadeKey;
   let place: string;
   if (connection !== null) {
@@ -76,7 +87,7 @@ async function createKey(options: CreateOptions): Promise<void> {
   } else {
     const config = await configOf('serve', options);
     const { createKeyInStore } = await import('./create-key-in-store.ts');
-    made = await createKeyInStore(config, request);
+    made = await createKeyInStore(config, request, options.dataDir);
     place = config.dataDir;
   }
   const expiresAt = request.expiresAt === null ? null : new Date(request.expiresAt).toISOString();
@@ -109,20 +120,17 @@ function readRequest({ role, tenant, name, expires }: CreateOptions): KeyRequest
   return { role: found, tenantId, name: name ?? null, expiresAt };
 }
 
-/** The server to ask: one that was named, or one that answers where the settings say it would; null = use the store. */
-async function findServer(options: CreateOptions, request: KeyRequest): Promise<Connection | null> {
-  const tenant = request.tenantId === null ? {} : { tenant: request.tenantId };
-  if (options.url !== undefined || process.env.POSTHORN_URL) return connectionOf({ ...tenant, ...picked(options) });
-  const { host, port, operatorKey } = await configOf('serve', options);
-  const reachable =
-    host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
-  const url = `http://${reachable}:${port}`;
-  if (!(await isAnswering(url))) return null;
-  return connectionOf({ ...tenant, ...(operatorKey === null ? {} : { apiKey: operatorKey }), ...picked(options), url });
-}
-
-function picked({ url, apiKey }: CreateOptions): { url?: string; apiKey?: string } {
-  return { ...(url === undefined ? {} : { url }), ...(apiKey === undefined ? {} : { apiKey }) };
+/** The server to ask, where one is named or a key for it is given; null = use the store. Throws usage failures. */
+function findServer(options: CreateOptions, { tenantId }: KeyRequest): Connection | null {
+  const { url, apiKey, dataDir } = options;
+  const given = [url, apiKey, process.env.POSTHORN_URL, process.env.POSTHORN_API_KEY];
+  if (!given.some((value) => value !== undefined && value !== '')) return null;
+  if (dataDir !== undefined) {
+    throw usage(
+      '--data-dir is for the store of a stopped server; leave it out, or --url and --api-key with their variables',
+    );
+  }
+  return connectionOf({ url, apiKey, ...(tenantId === null ? {} : { tenant: tenantId }) });
 }
 
 async function createKeyThere(connection: Connection, request: KeyRequest): Promise<MadeKey> {

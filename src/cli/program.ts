@@ -19,7 +19,6 @@ export function createProgram(setExitCode: SetExitCode): Command {
     .helpOption('-h, --help', 'show this help')
     .exitOverride()
     .showSuggestionAfterError()
-    .showHelpAfterError('See `posthorn --help`, or --help after a command.')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'posthorn: ')) })
     .configureHelp({ styleTitle: (title) => title, sortOptions: false });
 
@@ -35,6 +34,7 @@ export function createProgram(setExitCode: SetExitCode): Command {
 
   program.commandsGroup('More:').helpCommand('help [command]', 'show the help of a command');
 
+  nameOwnHelp(program, 'posthorn');
   return program.addHelpText(
     'after',
     `
@@ -44,4 +44,10 @@ Examples:
   posthorn deliveries list --status dead_letter
   posthorn deliveries --help`,
   );
+}
+
+/** What is written wrongly is looked up in the help of that very command. */
+function nameOwnHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`See \`${path} --help\`.`);
+  for (const sub of command.commands) nameOwnHelp(sub, `${path} ${sub.name()}`);
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { SetExitCode } from './program.ts';
 import { runServer } from './run-server.ts';
 import { configOf, withSettings } from './setting-options.ts';
+import { explainStoreFailure } from './store-failure.ts';
 
 export function addServe(program: Command, setExitCode: SetExitCode): void {
   const command = program
@@ -29,7 +30,7 @@ Examples:
       ]);
       const logger = createLogger(config);
       const server = createPosthornServer(config, { logger });
-      const exitCode = await runServer(server, ({ keyFileCreated }) => {
+      const ending = runServer(server, ({ keyFileCreated }) => {
         if (keyFileCreated) {
           logger.warn(
             { file: join(config.dataDir, 'master.key') },
@@ -37,6 +38,10 @@ Examples:
           );
         }
       });
-      setExitCode(exitCode);
+      try {
+        setExitCode(await ending);
+      } catch (error) {
+        throw explainStoreFailure(error, options.dataDir as string | undefined);
+      }
     });
 }

@@ -7,7 +7,10 @@ import type { Config } from '../config.ts';
 /** Adds `--config` and a flag for each setting (or those in `only`), described from the one table. */
 export function withSettings(command: Command, mode: Mode, only?: readonly SettingKey[]): Command {
   command.addOption(
-    new Option('--config <file>', 'configuration file (POSTHORN_CONFIG, default posthorn.config.json if it is there)'),
+    new Option(
+      '--config <file>',
+      'configuration file (POSTHORN_CONFIG, default posthorn.config.json if it is there)',
+    ).helpGroup('Configuration:'),
   );
   for (const setting of settings) {
     if (only !== undefined && !only.includes(setting.key)) continue;

@@ -12,8 +12,9 @@ export interface Column<Row> {
 const GAP = '  ';
 
 /**
- * Lays rows out in columns, titles first. Where `width` (characters; null = no limit) is too small, columns with `min`
- * shrink, then those with `dropOrder` go, and at last the lines are cut.
+ * Lays rows out in columns, titles first. Where `width` (characters; null = no limit) is too small, columns with
+ * `dropOrder` that are empty in every row go, then those with `min` shrink, then others with `dropOrder` go, and at last
+ * the lines are cut.
  */
 export function renderTable<Row>(
   rows: readonly Row[],
@@ -29,17 +30,30 @@ export function renderTable<Row>(
   const excess = (): number =>
     width === null ? 0 : shown.reduce((sum, { width: own }) => sum + own + GAP.length, -GAP.length) - width;
 
+  const droppable = shown
+    .filter(({ column }) => column.dropOrder !== undefined)
+    .sort((a, b) => a.column.dropOrder! - b.column.dropOrder!);
+  const empty = droppable.filter(({ cells: [, ...texts] }) => texts.every((text) => text === ''));
+  const drop = (one: (typeof shown)[number]): void => {
+    shown = shown.filter((other) => other !== one);
+    droppable.splice(droppable.indexOf(one), 1);
+  };
+
   while (excess() > 0) {
+    const useless = empty.shift();
+    if (useless !== undefined) {
+      drop(useless);
+      continue;
+    }
     const shrinkable = shown.filter(({ column, width: own }) => column.min !== undefined && own > column.min);
     const widest = shrinkable.sort((a, b) => b.width - a.width)[0];
     if (widest !== undefined) {
       widest.width--;
       continue;
     }
-    const first = shown.filter(({ column }) => column.dropOrder !== undefined);
-    const least = first.sort((a, b) => a.column.dropOrder! - b.column.dropOrder!)[0];
+    const [least] = droppable;
     if (least === undefined) break;
-    shown = shown.filter((one) => one !== least);
+    drop(least);
     // The room it leaves goes back to those that shrank for it.
     for (const one of shown) one.width = Math.max(...one.cells.map((text) => text.length));
   }

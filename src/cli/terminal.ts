@@ -15,6 +15,11 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** Characters to a line of a terminal; null = no limit: it is none, or does not know its width (0 in some pseudo-terminals). */
+export function terminalWidth(stream: { isTTY?: boolean; columns?: number } = process.stdout): number | null {
+  return stream.isTTY && stream.columns ? stream.columns : null;
+}
+
 /** Styled text for standard output: plain unless that is a terminal, and with NO_COLOR (see no-color.org). */
 export function styled(format: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string): string {
   return styleText(format, text, { stream: process.stdout });

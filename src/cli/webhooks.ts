@@ -5,7 +5,7 @@ import type { ConnectionOptions } from './connection.ts';
 import { formatMoment } from './moment.ts';
 import { renderTable } from './table.ts';
 import type { Column } from './table.ts';
-import { plain, print, printJson, styled } from './terminal.ts';
+import { plain, print, printJson, styled, terminalWidth } from './terminal.ts';
 
 interface ListedWebhook {
   id: string;
@@ -26,14 +26,22 @@ const columns: readonly Column<ListedWebhook>[] = [
   { title: 'ACTIVE', text: ({ isActive }) => (isActive ? 'yes' : 'no') },
   { title: 'URL', text: ({ url }) => url, min: 20 },
   { title: 'EVENTS', text: ({ events }) => events.join(','), min: 12, dropOrder: 2 },
-  { title: 'MADE', text: ({ createdAt }) => formatMoment(createdAt), dropOrder: 1 },
+  { title: 'CREATED', text: ({ createdAt }) => formatMoment(createdAt), dropOrder: 1 },
 ];
 
 export function addWebhooks(program: Command): void {
   const webhooks = program
     .command('webhooks')
     .summary('list, make and delete endpoints')
-    .description('Webhooks: the endpoints that events are sent to.');
+    .description('Webhooks: the endpoints that events are sent to.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  posthorn webhooks list
+  posthorn webhooks create http://127.0.0.1:9000/hook --events 'order.*,grant.created'
+  posthorn webhooks delete wh_01JXYZ4T8Q2M5N7P9R1S3V5000`,
+    );
 
   const list = webhooks.command('list').summary('list endpoints').description('Lists endpoints, newest first.');
   withConnection(list).addHelpText('after', '\nExamples:\n  posthorn webhooks list').action(listWebhooks);
@@ -67,7 +75,7 @@ async function listWebhooks(options: ConnectionOptions): Promise<void> {
   const { body } = await callApi<{ webhooks: ListedWebhook[] }>(connectionOf(options), 'GET', '/v1/webhooks');
   if (options.json) return printJson(body);
   if (body.webhooks.length === 0) return print('There are no endpoints yet; make one with `posthorn webhooks create`.');
-  const [titles, ...lines] = renderTable(body.webhooks, columns, process.stdout.isTTY ? process.stdout.columns : null);
+  const [titles, ...lines] = renderTable(body.webhooks, columns, terminalWidth());
   print(styled('dim', titles!));
   for (const line of lines) print(line);
 }
@@ -79,8 +87,8 @@ async function createWebhook(url: string, options: CreateOptions): Promise<void>
     body: JSON.stringify({ url, events, description, wireFormat }),
   });
   if (options.json) return printJson(body);
-  print(`Endpoint  ${plain(body.id)}`);
-  print(`Secret    ${plain(body.secret)}`);
+  print(`Webhook  ${plain(body.id)}`);
+  print(`Secret   ${plain(body.secret)}`);
   print(styled('dim', 'The secret is not shown again.'));
 }
 

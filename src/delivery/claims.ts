@@ -12,6 +12,8 @@ import type { Worker } from './worker.ts';
 const LIMIT = 512;
 /** Of them, of one endpoint. */
 const PER_ENDPOINT = 128;
+/** How often those look again who found no room. */
+const BLOCKED_MS = 100;
 const AGAIN_AFTER_FAULT_MS = 1_000;
 /** Everything due is looked for at least this often, whatever woke or did not wake us: clocks jump. */
 const LONGEST_SLEEP_MS = 60_000;
@@ -42,6 +44,7 @@ export class Claims {
   #isStopped = false;
   /** Nothing fitted: go on as soon as something does. */
   #isBlocked = false;
+  #lookedAt = 0;
   #timer: NodeJS.Timeout | null = null;
   #timerAt = 0;
   #idle: Promise<void> = Promise.resolve();
@@ -76,11 +79,18 @@ export class Claims {
     line.hasBacklog = true;
     this.#backlog.add(line);
     if (this.#hasRoom(line)) this.#kick();
+    else if (this.#isWaiting(line)) this.#isBlocked = true;
   }
 
   /** A slot of this line came free, or its pause ended. */
   onFinish(line: Line): void {
-    if ((line.hasBacklog && this.#hasRoom(line)) || (this.#isBlocked && this.#o.lines.isHalfEmpty)) this.#kick();
+    if ((line.hasBacklog && this.#hasRoom(line)) || (this.#isBlocked && this.#mayLookAgain())) this.#kick();
+  }
+
+  /** Those who found no room look again when there is plenty, and now and then while there is some. */
+  #mayLookAgain(): boolean {
+    const { lines, now } = this.#o;
+    return lines.isHalfEmpty || (!lines.isFull && now() - this.#lookedAt >= BLOCKED_MS);
   }
 
   #isWaiting(line: Line): boolean {
@@ -94,7 +104,9 @@ export class Claims {
   #arm(): void {
     if (this.#isStopped || this.#isRunning) return;
     const now = this.#o.now();
-    const at = Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + LONGEST_SLEEP_MS);
+    // Where nothing fits, what is due is due for as long as that lasts.
+    const soonest = this.#isBlocked ? now + BLOCKED_MS : now;
+    const at = Math.max(soonest, Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + LONGEST_SLEEP_MS));
     if (this.#timer && this.#timerAt <= at) return;
     if (this.#timer) clearTimeout(this.#timer);
     this.#timerAt = at;
@@ -134,6 +146,7 @@ export class Claims {
     const { lines, now } = this.#o;
     while (!this.#isStopped) {
       this.#again = false;
+      this.#lookedAt = now();
       const waiting = [...this.#backlog].filter((line) => this.#isWaiting(line));
       const roomy = waiting.filter((line) => lines.room(line) > 0);
       this.#isBlocked = lines.isFull || roomy.length < waiting.length;
@@ -219,7 +232,7 @@ export class Claims {
     const work = { id: claimed.id, attemptCount: claimed.attemptCount, scheduleStart: claimed.scheduleStart, message };
     const live = subscriptions.find(claimed.endpointId);
     if (!live?.endpoint.isActive) {
-      worker().unsendable(event.tenantId, work, live);
+      worker().unsendable(event.tenantId, claimed.endpointId, work, live);
       return;
     }
     const line = lines.line(event.tenantId, claimed.endpointId, live.concurrency);

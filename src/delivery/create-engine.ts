@@ -75,6 +75,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
       publisher.onRoom();
       claims.onFinish(line);
     },
+    onHeldInVain: (live) => {
+      endpoints.resumeHeld(live);
+    },
     onDue: (dueAt) => {
       claims.dueAt(dueAt);
     },
@@ -118,6 +121,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
     sweep: () => retention.sweep(),
     leasesLost() {
       for (const line of lines.all()) lines.drain(line);
+      fanOuts.resume().catch((error: unknown) => {
+        log.warn({ error: String(error) }, 'fan-out.not_resumed');
+      });
       claims.start();
     },
 

@@ -219,6 +219,11 @@ export class Endpoints implements EndpointVerbs {
     );
   }
 
+  /** Sends what was held although the endpoint is active: the outcome of an attempt was written late. */
+  resumeHeld({ endpoint: { tenantId, id } }: LiveEndpoint): void {
+    this.#follow({ tenantId, endpointId: id, from: 'held', to: 'pending', reason: null });
+  }
+
   async test(tenantId: string, id: string, options: { type?: string; data?: string } = {}): Promise<TestResult> {
     const live = this.#require(tenantId, id);
     const { sender, now } = this.#o;
@@ -312,6 +317,7 @@ export class Endpoints implements EndpointVerbs {
       const live = this.#live(after);
       await store.endpoints.update(after);
       subscriptions.put(live);
+      if (after.url !== before.url || (after.isActive && !before.isActive)) this.#o.worker.startAfresh(live);
       if (before.isActive && !after.isActive) {
         this.#clearLine(after.id, live);
         this.#follow({ tenantId, endpointId: after.id, from: 'pending', to: 'held', reason: 'endpoint_disabled' });
@@ -338,7 +344,7 @@ export class Endpoints implements EndpointVerbs {
     const { lines, worker } = this.#o;
     const line = lines.find(endpointId);
     if (!line) return;
-    for (const work of lines.drain(line)) worker.unsendable(line.tenant.tenantId, work, live);
+    worker.clear(line, live);
     if (!live) lines.forget(endpointId);
   }
 

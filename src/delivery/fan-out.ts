@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Event } from '../model/event.ts';
+import type { Id } from '../model/id.ts';
 import type { Store } from '../store/store.ts';
 import { Assignment } from './assignment.ts';
 import type { Claims } from './claims.ts';
@@ -29,6 +30,7 @@ export interface FanOutOptions {
 export class FanOuts {
   readonly #o: FanOutOptions;
   #chain: Promise<void> = Promise.resolve();
+  readonly #underWay = new Set<Id>();
   #isStopped = false;
 
   constructor(options: FanOutOptions) {
@@ -37,12 +39,17 @@ export class FanOuts {
 
   /** Goes on with these endpoints, one slice after the other, after the fan-outs already under way. */
   continue(event: Event, rest: readonly LiveEndpoint[]): void {
-    this.#chain = this.#chain.then(() => this.#run(event, rest));
+    this.#underWay.add(event.id);
+    this.#chain = this.#chain.then(async () => {
+      await this.#run(event, rest);
+      this.#underWay.delete(event.id);
+    });
   }
 
   /** Takes up what a crash cut off: the endpoints that match now and were not reached. */
   async resume(): Promise<void> {
     for (const { event, after } of await this.#o.store.unfinishedFanOuts(10_000)) {
+      if (this.#underWay.has(event.id)) continue;
       this.continue(
         event,
         this.#o.subscriptions.match(event.tenantId, event.type).filter(({ endpoint }) => endpoint.id > after),
@@ -56,12 +63,18 @@ export class FanOuts {
   }
 
   async #run(event: Event, rest: readonly LiveEndpoint[]): Promise<void> {
-    const { store, lines, claims, worker, log, now } = this.#o;
+    const { store, lines, subscriptions, claims, worker, log, now } = this.#o;
     const message = new EventMessage(event);
     for (let at = 0; !this.#isStopped;) {
       const slice = rest.slice(at, at + FAN_OUT_SLICE);
       const isLast = at + slice.length >= rest.length;
-      const assignment = new Assignment(lines, event, slice, now());
+      const assignment = new Assignment(
+        lines,
+        event,
+        // As they are now: one may have been enabled, or deleted, since the event came in.
+        slice.flatMap(({ endpoint }) => subscriptions.get(event.tenantId, endpoint.id) ?? []),
+        now(),
+      );
       try {
         const after = isLast ? null : slice.at(-1)!.endpoint.id;
         await store.extendFanOut({

@@ -30,6 +30,8 @@ export class Line {
   /** True while it stands in its tenant's ring. */
   isReady = false;
   failuresInRow = 0;
+  /** Pauses without a success in between: each is twice as long as the one before. */
+  pausesInRow = 0;
 
   constructor(endpointId: Id, tenant: TenantLines, limit: number) {
     this.endpointId = endpointId;
@@ -39,7 +41,16 @@ export class Line {
 
   succeeded(max: number): void {
     this.failuresInRow = 0;
+    this.pausesInRow = 0;
     if (this.limit !== max) this.limit = Math.min(max, this.limit + 1);
+  }
+
+  /** What was learnt belongs to another URL, or to a time before a person looked into it. */
+  forgetTroubles(max: number): void {
+    this.failuresInRow = 0;
+    this.pausesInRow = 0;
+    this.pausedUntil = 0;
+    this.limit = max;
   }
 
   failed(max: number): void {

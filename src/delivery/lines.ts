@@ -2,8 +2,8 @@ import type { Id } from '../model/id.ts';
 import { Line, TenantLines, type Work } from './line.ts';
 import { Queue } from './queue.ts';
 
-/** Tenants passed over in one turn before the search for a free one is given up until the next change. */
-const MAX_SKIPS = 64;
+/** Tenants and lines passed over in one turn before the search for a free one is given up until the next change. */
+const MAX_SKIPS = 1024;
 
 /** The share of the room in memory that only lines without failures may use. */
 const RESERVE = 0.1;
@@ -28,7 +28,9 @@ export class Lines {
   readonly #options: LinesOptions;
   readonly #lines = new Map<Id, Line>();
   readonly #tenants = new Map<string, TenantLines>();
-  #ready = new Queue<TenantLines>();
+  /** Tenants with something to send; those with nothing on the wire first. */
+  readonly #fresh = new Queue<TenantLines>();
+  readonly #ready = new Queue<TenantLines>();
   #inFlight = 0;
   #waiting = 0;
   #bytes = 0;
@@ -116,7 +118,7 @@ export class Lines {
     tenant.ready.push(line);
     if (!tenant.isReady) {
       tenant.isReady = true;
-      this.#ready.push(tenant);
+      this.#queueUp(tenant);
     }
   }
 
@@ -125,13 +127,13 @@ export class Lines {
    * Takes a slot; give it back with {@link finish}.
    */
   next(): { line: Line; work: Work } | null {
-    for (let skips = 0; this.#ready.length > 0 && skips < MAX_SKIPS;) {
+    for (let skips = 0; skips < MAX_SKIPS; skips++) {
       const free = this.#options.slots - this.#inFlight;
       if (free <= 0) return null;
-      const tenant = this.#ready.shift()!;
+      const tenant = this.#fresh.shift() ?? this.#ready.shift();
+      if (!tenant) return null;
       if (tenant.inFlight >= free) {
         this.#ready.push(tenant);
-        skips++;
         continue;
       }
       const line = tenant.ready.shift();
@@ -139,19 +141,31 @@ export class Lines {
         tenant.isReady = false;
         continue;
       }
+      // The same rule once more inside the tenant: no line holds more than what the tenant has left.
+      if (line.inFlight > 0 && line.inFlight >= free - tenant.inFlight) {
+        tenant.ready.push(line);
+        this.#ready.push(tenant);
+        continue;
+      }
       line.isReady = false;
-      this.#ready.push(tenant);
-      if (line.inFlight >= line.limit || line.pausedUntil > 0) continue;
-      const work = line.queue.shift();
-      if (!work) continue;
+      const work = line.inFlight < line.limit && line.pausedUntil === 0 ? line.queue.shift() : undefined;
+      if (!work) {
+        this.#queueUp(tenant);
+        continue;
+      }
       this.release(line, work.message.data.length);
       this.#inFlight++;
       tenant.inFlight++;
       line.inFlight++;
+      this.#ready.push(tenant);
       this.makeReady(line);
       return { line, work };
     }
     return null;
+  }
+
+  #queueUp(tenant: TenantLines): void {
+    (tenant.inFlight === 0 ? this.#fresh : this.#ready).push(tenant);
   }
 
   /** An exchange ended: its slot is free. */

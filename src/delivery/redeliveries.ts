@@ -52,8 +52,8 @@ export class Redeliveries {
   }
 
   /**
-   * Starts making everything due that matches now; later matches are not touched. `ratePerSecond` spreads the due
-   * times. A crash leaves the rest as it was: the same call takes it up.
+   * Starts making everything due that matches now; later matches are not touched, nor what
+   * belongs to a disabled or deleted endpoint. `ratePerSecond` spreads the due times. A crash leaves the rest as it was: the same call takes it up.
    */
   async start(
     filter: DeliveryFilter & { status: readonly DeliveryStatus[] },
@@ -66,7 +66,7 @@ export class Redeliveries {
   }
 
   async #run(filter: DeliveryFilter, spacingMs: number): Promise<void> {
-    const { store, claims, log, now } = this.#o;
+    const { store, claims, subscriptions, log, now } = this.#o;
     const startedAt = now();
     let sent = 0;
     for (let before: Id | null = null; !this.#isStopped;) {
@@ -76,17 +76,22 @@ export class Redeliveries {
           { limit: SLICE, before },
         );
         if (rows.length === 0) break;
-        const dueAt = Math.round(startedAt + sent * spacingMs);
+        before = rows.at(-1)!.id;
+        const sendable = rows.filter(
+          ({ endpointId }) => subscriptions.get(filter.tenantId, endpointId)?.endpoint.isActive,
+        );
+        if (sendable.length === 0) continue;
+        const dueAt = startedAt + Math.round(sent * spacingMs);
         const moved = await store.redeliver({
           tenantId: filter.tenantId,
-          deliveryIds: rows.map(({ id }) => id),
+          deliveryIds: sendable.map(({ id }) => id),
           dueAt,
           spacingMs,
         });
         sent += moved.length;
-        for (const endpointId of new Set(rows.map((row) => row.endpointId))) this.#fetch(filter.tenantId, endpointId);
+        for (const endpointId of new Set(sendable.map((row) => row.endpointId)))
+          this.#fetch(filter.tenantId, endpointId);
         claims.dueAt(dueAt);
-        before = rows.at(-1)!.id;
       } catch (error) {
         log.warn({ error: String(error) }, 'redelivery.interrupted');
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { AttemptDetail } from '../model/attempt.ts';
 import type { DeliveryReason, DeliveryStatus } from '../model/delivery.ts';
-import { prefixes } from '../model/id.ts';
+import { prefixes, type Id } from '../model/id.ts';
 import { decide } from '../model/retry.ts';
 import type { Settlement, Store } from '../store/store.ts';
 import type { Exchange, Sender } from '../transport/transport.ts';
@@ -16,6 +16,7 @@ const MAX_UNSETTLED = 4096;
 const SETTLE_AGAIN_MS = 500;
 /** The longest pause that deliveries sit out in memory. */
 const PATIENCE_MS = 5_000;
+const FIRST_PAUSE_MS = 1_000;
 const MAX_PAUSE_MS = 60_000;
 
 export interface WorkerOptions {
@@ -30,6 +31,8 @@ export interface WorkerOptions {
   onFinish: (line: Line) => void;
   /** A delivery will be due in the store at this time. */
   onDue: (dueAt: number) => void;
+  /** A delivery was held whose endpoint has been enabled meanwhile. */
+  onHeldInVain: (live: LiveEndpoint) => void;
   /** The receiver answered 410. */
   onGone: (live: LiveEndpoint) => void;
 }
@@ -85,7 +88,7 @@ export class Worker {
     const { subscriptions, sender, now } = this.#o;
     const live = subscriptions.find(line.endpointId);
     if (!live?.endpoint.isActive) {
-      this.unsendable(line.tenant.tenantId, work, live);
+      this.unsendable(line.tenant.tenantId, line.endpointId, work, live);
       this.#finish(line);
       return;
     }
@@ -108,31 +111,35 @@ export class Worker {
   }
 
   /** Settles a delivery whose endpoint is disabled (held) or deleted (cancelled) without an attempt. */
-  unsendable(tenantId: string, work: Work, live: LiveEndpoint | null): void {
+  unsendable(tenantId: string, endpointId: Id, work: Work, live: LiveEndpoint | null): void {
     const status: DeliveryStatus = live ? 'held' : 'cancelled';
     const reason: DeliveryReason = live ? 'endpoint_disabled' : 'endpoint_deleted';
-    this.giveBack(tenantId, work, status, reason, null);
+    this.giveBack(tenantId, endpointId, work, status, reason, null);
   }
 
   /** Settles a delivery without an attempt. */
   giveBack(
     tenantId: string,
+    endpointId: Id,
     work: Work,
     status: DeliveryStatus,
     reason: DeliveryReason | null,
     dueAt: number | null,
   ): void {
-    this.#settle({
-      tenantId,
-      deliveryId: work.id,
-      attempt: null,
-      status,
-      reason,
-      attemptCount: work.attemptCount,
-      dueAt,
-      lastError: null,
-      now: this.#o.now(),
-    });
+    this.#settle(
+      {
+        tenantId,
+        deliveryId: work.id,
+        attempt: null,
+        status,
+        reason,
+        attemptCount: work.attemptCount,
+        dueAt,
+        lastError: null,
+        now: this.#o.now(),
+      },
+      endpointId,
+    );
   }
 
   #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange): void {
@@ -161,9 +168,13 @@ export class Worker {
       if (!present) {
         status = 'cancelled';
         reason = 'endpoint_deleted';
+      } else if (decision.kind === 'dead_letter' && decision.disable && present.endpoint.url !== live.endpoint.url) {
+        status = 'pending'; // it is the old URL that is gone
+        dueAt = at;
       } else if (decision.kind === 'dead_letter') {
         status = 'dead_letter';
         reason = decision.reason;
+        if (decision.disable) this.#o.onGone(present);
       } else if (!present.endpoint.isActive) {
         status = 'held';
         reason = 'endpoint_disabled';
@@ -171,31 +182,35 @@ export class Worker {
         status = 'pending';
         dueAt = decision.dueAt;
       }
-      this.#learn(line, live, exchange, decision.kind === 'retry' ? decision.pauseUntil : null, at);
-      if (decision.kind === 'dead_letter' && decision.disable && present) this.#o.onGone(present);
+      if (present?.endpoint.url === live.endpoint.url) {
+        this.#learn(line, live, exchange, decision.kind === 'retry' ? decision.pauseUntil : null, at);
+      }
     }
 
     const lastError = status === 'delivered' ? null : (exchange.reason ?? String(exchange.statusCode));
-    this.#settle({
-      tenantId: line.tenant.tenantId,
-      deliveryId: work.id,
-      attempt: {
+    this.#settle(
+      {
+        tenantId: line.tenant.tenantId,
         deliveryId: work.id,
-        number,
-        startedAt: exchange.startedAt,
-        durationMs: exchange.totalMs,
-        succeeded: status === 'delivered',
-        statusCode: exchange.statusCode,
-        failure: exchange.reason,
-        detail: JSON.stringify(detailOf(exchange)),
+        attempt: {
+          deliveryId: work.id,
+          number,
+          startedAt: exchange.startedAt,
+          durationMs: exchange.totalMs,
+          succeeded: status === 'delivered',
+          statusCode: exchange.statusCode,
+          failure: exchange.reason,
+          detail: JSON.stringify(detailOf(exchange)),
+        },
+        status,
+        reason,
+        attemptCount: number,
+        dueAt,
+        lastError,
+        now: at,
       },
-      status,
-      reason,
-      attemptCount: number,
-      dueAt,
-      lastError,
-      now: at,
-    });
+      line.endpointId,
+    );
     if (this.#o.log.isLevelEnabled(status === 'delivered' ? 'debug' : 'info')) {
       this.#report(line, work, exchange, number, status, reason, dueAt);
     }
@@ -211,15 +226,25 @@ export class Worker {
     }
     line.failed(live.concurrency);
     if (reason === null && (statusCode === 429 || statusCode === 503)) {
-      this.#pause(line, pauseUntil ?? at + Math.min(MAX_PAUSE_MS, 1000 * 2 ** Math.min(6, line.failuresInRow - 1)), at);
+      // All that were on the wire say the same: without a time of the receiver's own, one pause answers them all.
+      if (pauseUntil === null && line.pausedUntil > at) return;
+      this.#pause(
+        line,
+        pauseUntil ?? at + Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(6, line.pausesInRow)),
+        at,
+      );
     }
   }
 
   #pause(line: Line, until: number, at: number): void {
     if (until <= line.pausedUntil) return;
+    line.pausesInRow++;
     line.pausedUntil = until;
     if (until - at > PATIENCE_MS) {
-      for (const work of this.#o.lines.drain(line)) this.giveBack(line.tenant.tenantId, work, 'pending', null, until);
+      const { tenantId } = line.tenant;
+      for (const work of this.#o.lines.drain(line))
+        this.giveBack(tenantId, line.endpointId, work, 'pending', null, until);
+      this.#o.onFinish(line);
     }
     const timer = setTimeout(
       () => {
@@ -230,6 +255,21 @@ export class Worker {
       Math.min(until - at, 2 ** 31 - 1),
     );
     this.#pauses.add(timer);
+  }
+
+  /** The endpoint is another one from now on, or was looked after: what was learnt of it holds no longer. */
+  startAfresh(live: LiveEndpoint): void {
+    const line = this.#o.lines.find(live.endpoint.id);
+    if (!line) return;
+    line.forgetTroubles(live.concurrency);
+    this.resume(line);
+  }
+
+  /** Gives the deliveries of a line back, because its endpoint is disabled, or deleted (`live` null). */
+  clear(line: Line, live: LiveEndpoint | null): void {
+    const { tenantId } = line.tenant;
+    for (const work of this.#o.lines.drain(line)) this.unsendable(tenantId, line.endpointId, work, live);
+    this.#o.onFinish(line);
   }
 
   /** Ends a pause. */
@@ -243,18 +283,22 @@ export class Worker {
   #finish(line: Line): void {
     this.#o.lines.finish(line);
     if (line.inFlight === 0 && !this.#o.subscriptions.find(line.endpointId)) this.#o.lines.forget(line.endpointId);
-    this.#o.onFinish(line);
     this.pump();
+    this.#o.onFinish(line); // behind the pump: only now is there room where the next one stood
     if (this.#isIdle) this.#whenIdle?.();
   }
 
-  #settle(settlement: Settlement): void {
+  #settle(settlement: Settlement, endpointId: Id): void {
     this.#unsettled++;
     this.#o.store.settle(settlement).then(
       (isOurs) => {
         this.#unsettled--;
         // Not before: a claim in between would not find it, and nobody would look again.
         if (settlement.dueAt !== null) this.#o.onDue(settlement.dueAt);
+        if (settlement.status === 'held') {
+          const live = this.#o.subscriptions.find(endpointId);
+          if (live?.endpoint.isActive) this.#o.onHeldInVain(live);
+        }
         if (!isOurs) this.#o.log.warn({ delivery: prefixes.delivery + settlement.deliveryId }, 'delivery.lease_lost');
         if (this.#unsettled === MAX_UNSETTLED - 1) this.pump();
         if (this.#whenIdle && this.#isIdle) this.#whenIdle();
@@ -268,7 +312,8 @@ export class Worker {
         );
         const again = (): void => {
           this.#unsettled--;
-          if (!this.#isStopped) this.#settle(settlement);
+          if (!this.#isStopped) this.#settle(settlement, endpointId);
+          else if (this.#isIdle) this.#whenIdle?.();
         };
         if (this.#isStopped) again();
         else setTimeout(again, SETTLE_AGAIN_MS);

@@ -13,11 +13,14 @@ export interface Ended {
   stderr: string;
 }
 
-/** Starts a script as a process of its own, with none of this machine's POSTHORN variables. */
+/**
+ * Starts a script as a process of its own, with none of this machine's POSTHORN variables. `cwd` is a folder of the
+ * test's, since data and configuration lie in the working directory unless said.
+ */
 export function startScript(
   script: string,
   argv: readonly string[],
-  options: { env?: Record<string, string>; cwd?: string } = {},
+  options: { env?: Record<string, string>; cwd: string },
 ): ChildProcessWithoutNullStreams {
   const kept = Object.entries(process.env).filter(([name]) => !/^(POSTHORN_|VITEST|NODE_|FORCE_COLOR)/.test(name));
   const env = {
@@ -25,15 +28,17 @@ export function startScript(
     NO_COLOR: '1',
     NODE_COMPILE_CACHE: compileCache,
     TZ: 'Europe/Berlin',
+    // A port that Node's fetch refuses: no command reaches a server that somebody runs on this machine.
+    POSTHORN_URL: 'http://127.0.0.1:1',
     ...options.env,
   };
-  return spawn(process.execPath, [resolve(root, script), ...argv], { cwd: options.cwd ?? root, env, stdio: 'pipe' });
+  return spawn(process.execPath, [resolve(root, script), ...argv], { cwd: options.cwd, env, stdio: 'pipe' });
 }
 
 /** Runs `posthorn <argv>` to its end. */
 export async function runCommand(
   argv: readonly string[],
-  options: { env?: Record<string, string>; cwd?: string; stdin?: string } = {},
+  options: { env?: Record<string, string>; cwd: string; stdin?: string },
 ): Promise<Ended> {
   const child = startScript('src/cli/main.ts', argv, options);
   child.stdin.end(options.stdin ?? '');

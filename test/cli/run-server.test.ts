@@ -7,7 +7,7 @@ let child: ChildProcessWithoutNullStreams;
 afterEach(() => void child.kill('SIGKILL'));
 
 function start(behaviour: string): Promise<Ended> {
-  child = startScript('test/cli/signalled-server.ts', [behaviour]);
+  child = startScript('test/cli/signalled-server.ts', [behaviour], { cwd: import.meta.dirname });
   return ended(child);
 }
 

@@ -12,15 +12,8 @@ import type { Ended } from './run-command.ts';
 
 let folder: string;
 let dataDir: string;
-/** Where nobody answers: `keys create` asks whatever answers at the configured address first. */
-let silentPort: number;
 const children: ChildProcessWithoutNullStreams[] = [];
-beforeEach(async () => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  silentPort = (server.address() as AddressInfo).port;
-  server.close();
-  await once(server, 'close');
+beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'posthorn-server-'));
   dataDir = join(folder, 'data');
 });
@@ -35,7 +28,8 @@ afterEach(async () => {
 
 const environment = (env: Record<string, string>): Record<string, string> => ({
   POSTHORN_DATA_DIR: dataDir,
-  POSTHORN_PORT: String(silentPort),
+  // A named server is what `keys create` would ask.
+  POSTHORN_URL: '',
   ...env,
 });
 
@@ -88,15 +82,19 @@ describe('a server that cannot start says why in one line and ends with 1', () =
   test('where another server holds the data directory', async () => {
     await startDev();
     await expectRefusal(['dev', '--port', '0'], /^posthorn: The data directory .* is in use by another Posthorn\./);
-    await expectRefusal(['keys', 'create'], /is in use by another Posthorn\..*give its address with --url/);
+    await expectRefusal(['keys', 'create'], /data is in use by a running server; give its address with --url/);
   });
 
-  test('where the store lacks migrations in production, naming the command', async () => {
-    const { code, stderr } = await run(['serve', '--port', '0', '--log-level', 'silent']);
-    expect({ code, stderr }).toEqual({
+  test('where the store lacks migrations in production, naming the command that applies them, and logs nothing', async () => {
+    expect(await run(['serve', '--port', '0'])).toEqual({
       code: 1,
-      stderr: expect.stringMatching(/^posthorn: .*`posthorn migrate`\.\n$/),
+      stdout: '',
+      stderr: `posthorn: The store in ${dataDir} needs 1 migration: run \`posthorn migrate\` with the same settings first.\n`,
     });
+    const other = join(folder, 'other data');
+    expect((await run(['serve', '--port', '0', '--data-dir', other])).stderr).toBe(
+      `posthorn: The store in ${other} needs 1 migration: run \`posthorn migrate --data-dir '${other}'\` with the same settings first.\n`,
+    );
   });
 });
 
@@ -131,6 +129,23 @@ test('the first key is made in the store, works in production, and makes further
     expect(JSON.parse(line)).toMatchObject({ level: expect.any(Number) });
   expect(stdout).not.toContain(first.key);
   expect(stdout).not.toContain(key);
+});
+
+test('a key is made in the store although something answers at the configured address', async () => {
+  const asked: string[] = [];
+  const other = createServer((request, response) => {
+    asked.push(request.url!);
+    response.end('{}');
+  }).listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  const { code, stdout, stderr } = await run(['keys', 'create', '--expires', '90d'], { POSTHORN_PORT: String(port) });
+  expect({ code, stderr, asked }).toEqual({ code: 0, stderr: '', asked: [] });
+  expect(stdout).toMatch(
+    /^Key {6}ph_live_\w{49}\nId {7}key_\w{26}\nRole {5}owner of tenant default\nExpires {2}\d{4}-/,
+  );
+  expect(stdout).toContain(`\nMade in  ${dataDir}\nThe key is not shown again.\n`);
+  other.close();
 });
 
 test('an endpoint is made, sent to, listed, and what failed is delivered again, all from the command line', async () => {

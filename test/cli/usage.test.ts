@@ -5,9 +5,12 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { settings } from '../../src/config/settings.ts';
 import { version } from '../../src/version.ts';
 import { ended, runCommand, startScript } from './run-command.ts';
+import type { Ended } from './run-command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'posthorn-usage-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+
+const run = (argv: readonly string[]): Promise<Ended> => runCommand(argv, { cwd: folder });
 
 const commands = [
   ['dev'],
@@ -26,7 +29,7 @@ describe.concurrent('help', () => {
   test.each(commands.map((argv) => [argv.join(' '), argv] as const))(
     'of `posthorn %s` shows examples',
     async (name, argv) => {
-      const { code, stdout, stderr } = await runCommand([...argv, '--help']);
+      const { code, stdout, stderr } = await run([...argv, '--help']);
       expect(code).toBe(0);
       expect(stderr).toBe('');
       expect(stdout).toMatch(new RegExp(`^Usage: posthorn ${name} `));
@@ -35,9 +38,19 @@ describe.concurrent('help', () => {
     },
   );
 
+  test.each(['keys', 'events', 'deliveries', 'webhooks'])('of the group `posthorn %s` shows examples', async (name) => {
+    const { code, stdout } = await run([name, '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`\nExamples:\n(.*\n)*  posthorn ${name} `));
+  });
+
+  test.each([['keys', 'create'], ['migrate'], ['serve'], ['dev']])('has --config apart: %s %s', async (...argv) => {
+    expect((await run([...argv, '--help'])).stdout).toMatch(/\nConfiguration:\n {2}--config <file> /);
+  });
+
   test('of dev and serve lists every setting with its variable and default', async () => {
     for (const mode of ['dev', 'serve'] as const) {
-      const { stdout } = await runCommand([mode, '--help']);
+      const { stdout } = await run([mode, '--help']);
       const text = stdout.replaceAll(/\s+/g, ' ');
       for (const setting of settings) {
         const fallback = setting.default[mode] === '' ? '' : `, default ${setting.default[mode]}`;
@@ -48,7 +61,7 @@ describe.concurrent('help', () => {
   });
 
   test.each([['--help'], ['help'], ['-h']])('is shown by %s with exit code 0', async (argument) => {
-    const { code, stdout } = await runCommand([argument]);
+    const { code, stdout } = await run([argument]);
     expect(code).toBe(0);
     for (const name of ['dev', 'serve', 'migrate', 'keys', 'events', 'deliveries']) {
       expect(stdout).toMatch(new RegExp(`\n  ${name} `));
@@ -56,22 +69,22 @@ describe.concurrent('help', () => {
   });
 
   test('goes to standard error with exit code 2 where no command is given', async () => {
-    const { code, stdout, stderr } = await runCommand([]);
+    const { code, stdout, stderr } = await run([]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('Usage: posthorn');
   });
 });
 
 test('--version prints the version alone', async () => {
-  expect(await runCommand(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
 });
 
 test('the command line also starts through a link and through the launcher', async () => {
   const link = join(folder, 'linked.ts');
   symlinkSync(join(import.meta.dirname, '../../src/cli/main.ts'), link);
   symlinkSync(join(import.meta.dirname, '../../package.json'), join(folder, 'package.json'));
-  expect((await ended(startScript(link, ['--version']))).stdout).toBe(`${version}\n`);
-  expect((await ended(startScript('bin/posthorn.js', ['events', 'frob']))).code).toBe(2);
+  expect((await ended(startScript(link, ['--version'], { cwd: folder }))).stdout).toBe(`${version}\n`);
+  expect((await ended(startScript('bin/posthorn.js', ['events', 'frob'], { cwd: folder }))).code).toBe(2);
 });
 
 describe.concurrent('a command written wrongly ends with exit code 2 and says what to change', () => {
@@ -109,11 +122,21 @@ describe.concurrent('a command written wrongly ends with exit code 2 and says wh
     [['keys', 'create', '--role', 'operator', '--tenant', 'acme'], /^posthorn: an operator’s key is for every tenant/],
     [['keys', 'create', '--tenant', 'a b'], /^posthorn: --tenant: /],
     [['keys', 'create', '--expires', '2020-01-01'], /^posthorn: --expires: that time has gone by/],
+    [['keys', 'create', '--api-key', 'k', '--data-dir', 'd'], /^posthorn: --data-dir is for the store of a stopped/],
   ])('%j', async (argv, says) => {
-    const { code, stdout, stderr } = await runCommand(argv);
+    const { code, stdout, stderr } = await run(argv);
     expect(stderr).toMatch(says);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   });
+});
+
+test.concurrent.each([
+  [['frob'], 'posthorn'],
+  [['webhooks', 'frob'], 'posthorn webhooks'],
+  [['events', 'send'], 'posthorn events send'],
+  [['dev', '--prot', '1'], 'posthorn dev'],
+])('%j names the help of `%s`', async (argv, name) => {
+  expect((await run(argv)).stderr.trimEnd().split('\n').at(-1)).toBe(`See \`${name} --help\`.`);
 });
 
 describe.concurrent('a setting that does not fit ends with exit code 1 and one line', () => {

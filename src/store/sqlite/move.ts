@@ -54,7 +54,7 @@ export function createMoves({ db, due }: WriterContext): { move: Run; redeliver:
       const { tenantId, deliveryIds, dueAt, spacingMs } = stream[at] as RedeliverRequest;
       const moved: Id[] = [];
       for (const id of deliveryIds) {
-        const at = dueAt + moved.length * spacingMs;
+        const at = Math.round(dueAt + moved.length * spacingMs);
         const endpointId = redeliverOne.get(at, tenantId, id) as Id | undefined;
         if (endpointId === undefined) continue;
         due.note(tenantId, endpointId, at);
