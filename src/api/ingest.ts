@@ -24,9 +24,7 @@ export function createIngest(
 
   function refuse(response: ServerResponse, error: unknown): void {
     const requestId = newRequestId();
-    if (!(error instanceof PosthornError) || error.status === 500) onError(error, requestId);
-    else if (api.log?.isLevelEnabled('debug'))
-      api.log.debug({ requestId, code: error.code, error: error.message }, 'event.refused');
+    onError(error, requestId);
     sendProblem(response, problemOf(error, requestId));
   }
 

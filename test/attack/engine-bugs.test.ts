@@ -39,8 +39,7 @@ describe('bulk redelivery', () => {
 describe('fan-out', () => {
   it('to more endpoints than memory holds reaches all of them at once', async () => {
     const { engine, receiver } = await rig({ capacity: 10 });
-    for (let i = 0; i < 30; i++)
-      await engine.endpoints.create('default', { url: receiver.url(), events: ['*'] });
+    for (let i = 0; i < 30; i++) await engine.endpoints.create('default', { url: receiver.url(), events: ['*'] });
     await publish(engine, 'a');
     expect(await becomes(() => receiver.requests.length === 30, 5000)).toBe(true);
   });

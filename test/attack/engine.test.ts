@@ -65,7 +65,7 @@ describe('room in memory', () => {
     isOn = false;
     await Promise.all(load);
     expect(await becomes(() => isQuiet(engine), 10_000)).toBe(true);
-    const memory = lines.mock.contexts.at(-1) as unknown as Lines;
+    const memory = lines.mock.contexts.at(-1) as Lines;
     expect(accepted).toBeGreaterThan(100);
     expect(await becomes(() => memory.inFlight === 0, 1000)).toBe(true);
     expect(memory.waiting).toBe(0);

@@ -44,8 +44,8 @@ describe.concurrent('help', () => {
     expect(stdout).toMatch(new RegExp(`\nExamples:\n(.*\n)*  posthorn ${name} `));
   });
 
-  test.each([['keys', 'create'], ['migrate'], ['serve'], ['dev']])('has --config apart: %s %s', async (...argv) => {
-    expect((await run([...argv, '--help'])).stdout).toMatch(/\nConfiguration:\n {2}--config <file> /);
+  test.each(['keys create', 'migrate', 'serve', 'dev'])('of `posthorn %s` has --config apart', async (name) => {
+    expect((await run([...name.split(' '), '--help'])).stdout).toMatch(/\nConfiguration:\n {2}--config <file> /);
   });
 
   test('of dev and serve lists every setting with its variable and default', async () => {
