@@ -170,7 +170,7 @@ async function run(plan: LoadPlan): Promise<LoadReport> {
   } else {
     free.push(...lines);
     pace(plan, firstAtUs, limit, (dueAtUs) => {
-      const line = free.pop();
+      const line = free.shift(); // in turns: a connection that never asks is ended by the server
       if (line === undefined) backlog.push(dueAtUs);
       else sendDue(line, dueAtUs);
     }).then(

@@ -95,6 +95,7 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
       keys: verifier,
       limits: { maxBodyBytes: config.maxBodyBytes },
       createTenants: config.createTenants,
+      onlyLocalHosts: config.mode === 'dev',
       retryScheduleMs: config.retryScheduleMs,
       version,
       logger: log,

@@ -27,6 +27,8 @@ export interface ApiOptions {
   };
   /** Create a tenant the first time an operator names it. */
   createTenants: boolean;
+  /** Refuse requests by another Host than localhost: a page in a browser could have its own name lead here. */
+  onlyLocalHosts?: boolean;
   version: string;
   /** Where faults go; `false` = nowhere. */
   logger: Logger | false;
@@ -35,6 +37,8 @@ export interface ApiOptions {
   /** The instance's waits between attempts, ms; default that of the model. */
   retryScheduleMs?: readonly number[];
 }
+
+const LOCAL_HOST = /^(?:[a-z0-9-]+\.)*localhost(?::\d+)?$|^127(?:\.\d{1,3}){3}(?::\d+)?$|^\[::1\](?::\d+)?$/i;
 
 const MAX_HEADER_BYTES = 16 * 1024;
 /** The publisher's own ids go up to 128 characters, each of them three where it is percent-encoded. */
@@ -112,6 +116,13 @@ export function createApi(options: ApiOptions): FastifyInstance {
     const { role } = (config ?? {}) as { role?: unknown };
     if (role !== 'public' && !isRole(role)) throw new Error(`The route ${String(method)} ${url} declares no role.`);
   });
+
+  if (options.onlyLocalHosts) {
+    app.addHook('onRequest', (request, _reply, done) => {
+      if (LOCAL_HOST.test(request.headers.host ?? '')) done();
+      else done(new PosthornError('FORBIDDEN', 'This is a development server: it answers requests to localhost only.'));
+    });
+  }
 
   const ingest = createIngest(api, access, report);
   for (const route of routes) {

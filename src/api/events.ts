@@ -186,7 +186,8 @@ async function publishBatch({
     const input = readPublish(element, text, start, `events[${i}]`);
     if (idempotencyKey === undefined || input.idempotencyKey !== null) return input;
     withIdempotencyKey(input, idempotencyKey);
-    return { ...input, idempotencyKey: `${idempotencyKey}[${i}]` };
+    // A line break is in no key that came by itself. The same key with a larger or smaller batch is a conflict.
+    return { ...input, idempotencyKey: `${idempotencyKey}\n${i}`, idempotencyScope: `batch of ${elements.length}` };
   });
   const published = await api.engine.publishBatch(tenantId, inputs);
   if (published.every(({ duplicate }) => duplicate)) replyHeaders['idempotency-replayed'] = 'true';

@@ -7,13 +7,13 @@ import { nullable, time } from './schema.ts';
 import { parseTime } from './time.ts';
 import { unknownName } from './validate.ts';
 
-const OWN_ID = /^[\x21-\x7e]{1,128}$/;
+const OWN_ID = /^(?![eE][vV][tT]_)[\x21-\x2d\x2f-\x7e]{1,128}$/;
 const KEY = /^[\x21-\x7e]{1,255}$/;
 const LABEL = /^[^\p{Cc}]{1,256}$/u;
 
 const typeRule =
   'must be a name like "order.created": segments of letters, digits, "_" and "-", joined by dots, 128 characters at most';
-const idRule = 'must be 1 to 128 visible ASCII characters without spaces';
+const idRule = 'must be 1 to 128 visible ASCII characters, without spaces and full stops, and not begin with "evt_"';
 const keyRule = 'must be 1 to 255 visible ASCII characters without spaces';
 const labelRule = 'must be 1 to 256 characters, none of them a control character';
 const timeRule = 'must be a time like "2026-01-31T12:00:00Z" (RFC 3339)';
@@ -37,7 +37,7 @@ export const PublishRequest = Type.Object(
     id: Type.Optional(
       nullable(
         Type.String({
-          pattern: '^[\\x21-\\x7e]{1,128}$',
+          pattern: '^(?![eE][vV][tT]_)[\\x21-\\x2d\\x2f-\\x7e]{1,128}$',
           description: 'Your own id for it, instead of `evt_…`. An id is accepted once; a repeat gets the same answer.',
           'x-rule': idRule,
         }),

@@ -13,7 +13,8 @@ export function parseTime(text: string): number | null {
   if (year! < 1000 || month! < 1 || month! > 12 || day! < 1) return null;
   if (day! > new Date(Date.UTC(year!, month, 0)).getUTCDate()) return null;
   if (hour! > 23 || minute! > 59 || second! > 59 || offsetHour > 23 || offsetMinute > 59) return null;
-  return Date.parse(text.toUpperCase());
+  const ms = Date.parse(text.toUpperCase());
+  return new Date(ms).getUTCFullYear() > 9999 ? null : ms;
 }
 
 /** ISO 8601 in UTC with milliseconds, as every time in an answer. */

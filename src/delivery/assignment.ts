@@ -36,7 +36,8 @@ export class Assignment {
         this.deliveries.push({ id, endpointId: endpoint.id, status: 'sending' });
       } else {
         this.#spilled.push(line);
-        this.deliveries.push({ id, endpointId: endpoint.id, status: 'pending' });
+        const pausedUntil = line.pausedUntil > now ? { dueAt: line.pausedUntil } : {}; // obeyed over a restart too
+        this.deliveries.push({ id, endpointId: endpoint.id, status: 'pending', ...pausedUntil });
       }
     }
   }

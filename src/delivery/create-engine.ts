@@ -121,9 +121,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     sweep: () => retention.sweep(),
     leasesLost() {
       for (const line of lines.all()) lines.drain(line);
-      fanOuts.resume().catch((error: unknown) => {
-        log.warn({ error: String(error) }, 'fan-out.not_resumed');
-      });
+      void fanOuts.resume();
       claims.start();
     },
 

@@ -23,6 +23,8 @@ const MAX_GRACE_MS = 7 * DAY_MS;
 const MAX_SECRETS = 5;
 /** Deliveries moved by one transaction. */
 const MOVE_SLICE = 1_000;
+/** Test deliveries of one tenant at once. */
+const MAX_TESTS = 8;
 const STATS_HOURS = 24;
 const STATS_ATTEMPTS = 1_000;
 
@@ -51,6 +53,8 @@ export class Endpoints implements EndpointVerbs {
   readonly #changes = new Map<Id, Promise<unknown>>();
   /** Moves of deliveries that follow a change, one after the other. */
   #moves: Promise<void> = Promise.resolve();
+  /** Test deliveries on the wire, by tenant: they take no slots. */
+  readonly #tests = new Map<string, number>();
   #isStopped = false;
 
   constructor(options: EndpointsOptions) {
@@ -227,6 +231,12 @@ export class Endpoints implements EndpointVerbs {
   async test(tenantId: string, id: string, options: { type?: string; data?: string } = {}): Promise<TestResult> {
     const live = this.#require(tenantId, id);
     const { sender, now } = this.#o;
+    const underWay = this.#tests.get(tenantId) ?? 0;
+    if (underWay >= MAX_TESTS) {
+      const message = `${MAX_TESTS} test deliveries of this tenant are under way; wait until one has ended.`;
+      throw new PosthornError('TOO_MANY_REQUESTS', message, { retryAfterSeconds: 1 });
+    }
+    this.#tests.set(tenantId, underWay + 1);
     const at = now();
     const type = options.type ?? live.endpoint.events.find((pattern) => !pattern.includes('*')) ?? 'posthorn.test';
     const message = new EventMessage({
@@ -246,6 +256,9 @@ export class Endpoints implements EndpointVerbs {
     const headers = live.format.headers(message, body, keysAt(live, at), stamp, live.extraHeaders);
     return new Promise((resolve) => {
       sender.send({ url: live.endpoint.url, headers, body, timeoutMs: live.timeoutMs }, (exchange) => {
+        const left = this.#tests.get(tenantId)! - 1;
+        if (left > 0) this.#tests.set(tenantId, left);
+        else this.#tests.delete(tenantId);
         const { statusCode, reason, responseBody, totalMs } = exchange;
         const succeeded = reason === null && statusCode !== null && statusCode >= 200 && statusCode < 300;
         resolve({ succeeded, statusCode, failure: reason, responseBody, durationMs: totalMs });

@@ -34,6 +34,8 @@ export interface PublishInput {
   group?: string | null;
   source?: string | null;
   idempotencyKey?: string | null;
+  /** What else the key stands for; with another scope, as with another body, it is a conflict. */
+  idempotencyScope?: string;
 }
 
 export interface Published {

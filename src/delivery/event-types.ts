@@ -1,5 +1,6 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import formatsModule from 'ajv-formats';
+import { RE2JS } from 're2js';
 import { badField, notFound, PosthornError, type FieldError } from '../errors.ts';
 import { isEventType, isWildcard } from '../model/event.ts';
 import type { EventType } from '../model/tenant.ts';
@@ -57,7 +58,7 @@ export class EventTypes implements EventTypeVerbs {
     };
     const validator = compile(type);
     type.examples.forEach((example, i) => {
-      if (validator && !validator(example)) {
+      if (validator && !passes(validator, example, type.name)) {
         const [first] = fieldErrors(validator.errors, `examples[${i}]`);
         throw badField(first!.field, `does not match the schema: ${first!.message}`);
       }
@@ -86,7 +87,7 @@ export class EventTypes implements EventTypeVerbs {
       throw new PosthornError('UNKNOWN_EVENT_TYPE', `${field}: ${message}`, { fields: [{ field, message }] });
     }
     const validator = this.#validators.get(name);
-    if (!validator || validator(value)) return;
+    if (!validator || passes(validator, value, name)) return;
     const fields = fieldErrors(validator.errors, `${path}data`);
     throw new PosthornError('INVALID_EVENT_DATA', `${fields[0]!.field}: ${fields[0]!.message}`, { fields });
   }
@@ -115,16 +116,56 @@ export class EventTypes implements EventTypeVerbs {
   }
 }
 
+/** Patterns run in time linear in the text (RE2): one that backtracks would hold up everybody's events. */
+const regExp = Object.assign(
+  (pattern: string) => {
+    const compiled = RE2JS.compile(pattern);
+    return { test: (text: string) => compiled.matcher(text).find() };
+  },
+  { code: 'RE2JS' },
+);
+
+const MAX_UNIQUE_ITEMS = 1000;
+
+/** Refuses what is costly to check, or not checked at once. */
+function checkCost(schema: unknown, path: string): void {
+  if (typeof schema !== 'object' || schema === null) return;
+  const { $async, uniqueItems, maxItems } = schema as Record<string, unknown>;
+  if ($async) throw badField(path, '"$async" is not supported; leave it out');
+  if (uniqueItems === true && !(typeof maxItems === 'number' && maxItems <= MAX_UNIQUE_ITEMS)) {
+    throw badField(path, `"uniqueItems" needs a "maxItems" of ${MAX_UNIQUE_ITEMS} at the most beside it`);
+  }
+  for (const [name, part] of Object.entries(schema)) checkCost(part, `${path}.${name}`);
+}
+
+/** Throws INVALID_EVENT_DATA where the check cannot come to an end. */
+function passes(validator: ValidateFunction, value: unknown, name: string): boolean {
+  try {
+    return validator(value);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new PosthornError(
+      'INVALID_EVENT_DATA',
+      `The schema of "${name}" refers to itself without end; have it corrected.`,
+      { cause },
+    );
+  }
+}
+
 /** A fresh ajv for each schema, so that the `$id` of one never meets that of another. Nothing is ever fetched for a `$ref`. */
 function compile(type: EventType): ValidateFunction | null {
   if (type.schema === null) return null;
-  if (JSON.stringify(type.schema).length > MAX_SCHEMA_BYTES)
+  if (Buffer.byteLength(JSON.stringify(type.schema)) > MAX_SCHEMA_BYTES)
     throw badField('schema', `must be at most ${MAX_SCHEMA_BYTES} bytes`);
-  const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true });
+  checkCost(type.schema, 'schema');
+  const ajv = new Ajv2020({ strict: false, allErrors: false, validateFormats: true, logger: false, code: { regExp } });
   formatsModule.default(ajv);
   try {
-    return ajv.compile(type.schema);
+    const validator = ajv.compile(type.schema);
+    passes(validator, {}, type.name);
+    return validator;
   } catch (cause) {
+    if (cause instanceof PosthornError) throw badField('schema', 'refers to itself without end');
     throw badField('schema', `is not a JSON Schema (draft 2020-12): ${(cause as Error).message}`);
   }
 }

@@ -72,7 +72,7 @@ export class Events implements EventVerbs {
 
     const message = new EventMessage(event);
     for (let i = 0; i < missed.length; i += FAN_OUT_SLICE) {
-      const assignment = new Assignment(lines, event, missed.slice(i, i + FAN_OUT_SLICE), now());
+      const assignment = new Assignment(lines, event, subscriptions.present(missed.slice(i, i + FAN_OUT_SLICE)), now());
       try {
         await store.addDeliveries(tenantId, event.id, assignment.deliveries, now());
       } catch (error) {

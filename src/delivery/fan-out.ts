@@ -12,6 +12,8 @@ import type { Worker } from './worker.ts';
 /** Deliveries stored by one transaction: enough to be quick, few enough that the acks of others do not wait for long. */
 export const FAN_OUT_SLICE = 1_000;
 const AGAIN_AFTER_FAULT_MS = 1_000;
+/** Fan-outs that wait in memory with their event and endpoints; further ones wait in the store. */
+const MAX_IN_MEMORY = 100;
 
 export interface FanOutOptions {
   store: Store;
@@ -31,6 +33,8 @@ export class FanOuts {
   readonly #o: FanOutOptions;
   #chain: Promise<void> = Promise.resolve();
   readonly #underWay = new Set<Id>();
+  /** The store holds fan-outs that are not under way: taken up when those under way are done. */
+  #areMoreStored = false;
   #isStopped = false;
 
   constructor(options: FanOutOptions) {
@@ -38,21 +42,38 @@ export class FanOuts {
   }
 
   /** Goes on with these endpoints, one slice after the other, after the fan-outs already under way. */
-  continue(event: Event, rest: readonly LiveEndpoint[]): void {
+  continue(event: Event, after: Id, rest: readonly LiveEndpoint[]): void {
+    if (this.#underWay.has(event.id)) return;
+    if (this.#underWay.size >= MAX_IN_MEMORY) {
+      this.#areMoreStored = true;
+      return;
+    }
     this.#underWay.add(event.id);
     this.#chain = this.#chain.then(async () => {
-      await this.#run(event, rest);
+      await this.#run(event, after, rest);
       this.#underWay.delete(event.id);
+      if (this.#underWay.size > 0 || !this.#areMoreStored || this.#isStopped) return;
+      this.#areMoreStored = false;
+      await this.resume();
     });
   }
 
   /** Takes up what a crash cut off: the endpoints that match now and were not reached. */
   async resume(): Promise<void> {
-    for (const { event, after } of await this.#o.store.unfinishedFanOuts(10_000)) {
-      if (this.#underWay.has(event.id)) continue;
+    let unfinished: { event: Event; after: Id }[] = [];
+    try {
+      unfinished = await this.#o.store.unfinishedFanOuts(MAX_IN_MEMORY);
+    } catch (error) {
+      this.#o.log.warn({ error: String(error) }, 'fan-out.not_resumed');
+      this.#areMoreStored = true;
+    }
+    if (unfinished.length === MAX_IN_MEMORY) this.#areMoreStored = true;
+    for (const { event, after } of unfinished) {
+      const matching = this.#o.subscriptions.match(event.tenantId, event.type);
       this.continue(
         event,
-        this.#o.subscriptions.match(event.tenantId, event.type).filter(({ endpoint }) => endpoint.id > after),
+        after,
+        matching.filter(({ endpoint }) => endpoint.id > after),
       );
     }
   }
@@ -62,25 +83,22 @@ export class FanOuts {
     await this.#chain;
   }
 
-  async #run(event: Event, rest: readonly LiveEndpoint[]): Promise<void> {
+  async #run(event: Event, from: Id, rest: readonly LiveEndpoint[]): Promise<void> {
     const { store, lines, subscriptions, claims, worker, log, now } = this.#o;
     const message = new EventMessage(event);
     for (let at = 0; !this.#isStopped;) {
       const slice = rest.slice(at, at + FAN_OUT_SLICE);
       const isLast = at + slice.length >= rest.length;
-      const assignment = new Assignment(
-        lines,
-        event,
-        // As they are now: one may have been enabled, or deleted, since the event came in.
-        slice.flatMap(({ endpoint }) => subscriptions.get(event.tenantId, endpoint.id) ?? []),
-        now(),
-      );
+      // As they are now: one may have been enabled, or deleted, since the event came in.
+      const assignment = new Assignment(lines, event, subscriptions.present(slice), now());
+      const after = isLast ? null : slice.at(-1)!.endpoint.id;
+      let isOurs: boolean;
       try {
-        const after = isLast ? null : slice.at(-1)!.endpoint.id;
-        await store.extendFanOut({
+        isOurs = await store.extendFanOut({
           tenantId: event.tenantId,
           eventId: event.id,
           deliveries: assignment.deliveries,
+          from,
           after,
           now: now(),
         });
@@ -90,9 +108,12 @@ export class FanOuts {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
         continue;
       }
-      assignment.enter(message, claims);
-      worker.pump();
-      if (isLast) return;
+      if (isOurs) {
+        assignment.enter(message, claims);
+        worker.pump();
+      } else assignment.giveUp(); // stored before: the answer was lost, or it was taken up twice
+      if (after === null) return;
+      from = after;
       at += slice.length;
     }
   }

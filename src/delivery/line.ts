@@ -63,6 +63,8 @@ export class Line {
 export class TenantLines {
   readonly tenantId: string;
   readonly ready = new Queue<Line>();
+  /** Those that had nothing on the wire when they became ready: they go first. */
+  readonly fresh = new Queue<Line>();
   inFlight = 0;
   isReady = false;
 

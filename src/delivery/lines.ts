@@ -3,7 +3,7 @@ import { Line, TenantLines, type Work } from './line.ts';
 import { Queue } from './queue.ts';
 
 /** Tenants and lines passed over in one turn before the search for a free one is given up until the next change. */
-const MAX_SKIPS = 1024;
+const MAX_SKIPS = 64;
 
 /** The share of the room in memory that only lines without failures may use. */
 const RESERVE = 0.1;
@@ -115,10 +115,10 @@ export class Lines {
     if (line.isReady || line.queue.length === 0 || line.inFlight >= line.limit || line.pausedUntil > 0) return;
     line.isReady = true;
     const { tenant } = line;
-    tenant.ready.push(line);
+    (line.inFlight === 0 ? tenant.fresh : tenant.ready).push(line);
     if (!tenant.isReady) {
       tenant.isReady = true;
-      this.#queueUp(tenant);
+      (tenant.inFlight === 0 ? this.#fresh : this.#ready).push(tenant);
     }
   }
 
@@ -127,45 +127,53 @@ export class Lines {
    * Takes a slot; give it back with {@link finish}.
    */
   next(): { line: Line; work: Work } | null {
-    for (let skips = 0; skips < MAX_SKIPS; skips++) {
+    for (let skips = 0, turn = this.#ready.length; skips < MAX_SKIPS && turn >= 0;) {
       const free = this.#options.slots - this.#inFlight;
       if (free <= 0) return null;
-      const tenant = this.#fresh.shift() ?? this.#ready.shift();
+      let tenant = this.#fresh.shift();
+      if (!tenant) {
+        turn--;
+        tenant = this.#ready.shift();
+      }
       if (!tenant) return null;
       if (tenant.inFlight >= free) {
         this.#ready.push(tenant);
+        skips++;
         continue;
       }
-      const line = tenant.ready.shift();
+      // The same rule once more inside the tenant: no line holds more than what the tenant has left.
+      const share = free - tenant.inFlight;
+      let line = tenant.fresh.shift() ?? tenant.ready.shift();
+      for (let left = tenant.ready.length; line && line.inFlight >= share && left > 0 && skips < MAX_SKIPS; left--) {
+        skips++;
+        tenant.ready.push(line);
+        line = tenant.ready.shift();
+      }
       if (!line) {
         tenant.isReady = false;
         continue;
       }
-      // The same rule once more inside the tenant: no line holds more than what the tenant has left.
-      if (line.inFlight > 0 && line.inFlight >= free - tenant.inFlight) {
+      if (line.inFlight >= share) {
+        skips++;
         tenant.ready.push(line);
         this.#ready.push(tenant);
         continue;
       }
       line.isReady = false;
-      const work = line.inFlight < line.limit && line.pausedUntil === 0 ? line.queue.shift() : undefined;
-      if (!work) {
-        this.#queueUp(tenant);
-        continue;
-      }
+      // Without another line it leaves the rings, and stands with the fresh ones again if it is one by then.
+      if (tenant.fresh.length + tenant.ready.length > 0) this.#ready.push(tenant);
+      else tenant.isReady = false;
+      if (line.inFlight >= line.limit || line.pausedUntil > 0) continue;
+      const work = line.queue.shift();
+      if (!work) continue;
       this.release(line, work.message.data.length);
       this.#inFlight++;
       tenant.inFlight++;
       line.inFlight++;
-      this.#ready.push(tenant);
       this.makeReady(line);
       return { line, work };
     }
     return null;
-  }
-
-  #queueUp(tenant: TenantLines): void {
-    (tenant.inFlight === 0 ? this.#fresh : this.#ready).push(tenant);
   }
 
   /** An exchange ended: its slot is free. */

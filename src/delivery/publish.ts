@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { badField, PosthornError } from '../errors.ts';
 import { isEventType, type Event } from '../model/event.ts';
-import { newId } from '../model/id.ts';
+import { newId, prefixes } from '../model/id.ts';
 import type { AcceptEntry, AcceptOutcome, Store } from '../store/store.ts';
 import { Assignment } from './assignment.ts';
 import type { Claims } from './claims.ts';
@@ -96,6 +96,9 @@ export class Publisher {
     if (input.id != null && !OWN_ID.test(input.id)) {
       throw badField(`${path}id`, 'must be 1 to 128 visible ASCII characters, without spaces and full stops');
     }
+    if (input.id?.toLowerCase().startsWith(prefixes.event)) {
+      throw badField(`${path}id`, `must not begin with "${prefixes.event}": such ids are given by Posthorn`);
+    }
     for (const name of ['category', 'group', 'source'] as const) {
       const value = input[name];
       if (value != null && !LABEL.test(value)) {
@@ -182,7 +185,7 @@ export class Publisher {
     }
     const message = new EventMessage(entry.event);
     assignment.enter(message, this.#o.claims);
-    if (stored < matched.length) this.#o.fanOuts.continue(entry.event, matched.slice(stored));
+    if (stored < matched.length) this.#o.fanOuts.continue(entry.event, entry.fanOutAfter!, matched.slice(stored));
     return { id: message.id, deliveries: matched.length, duplicate: false };
   }
 }
@@ -191,11 +194,14 @@ const NO_KEYS: AcceptEntry['dedupe'] = [];
 
 /** Keys and own ids share one table; their kind is part of the hash. The fingerprint is over everything the publisher said. */
 function dedupeOf(input: PublishInput): AcceptEntry['dedupe'] {
-  const { type, data, id, occurredAt, category, group, source, idempotencyKey } = input;
+  const { type, data, id, occurredAt, category, group, source, idempotencyKey, idempotencyScope } = input;
   if (idempotencyKey == null && id == null) return NO_KEYS;
   const fingerprint = hash(JSON.stringify([type, data, id, occurredAt, category, group, source]));
   const dedupe: { key: string; fingerprint: string }[] = [];
-  if (idempotencyKey != null) dedupe.push({ key: hash(`key:${idempotencyKey}`), fingerprint });
+  if (idempotencyKey != null) {
+    const scoped = idempotencyScope === undefined ? fingerprint : hash(`${fingerprint} ${idempotencyScope}`);
+    dedupe.push({ key: hash(`key:${idempotencyKey}`), fingerprint: scoped });
+  }
   if (id != null) dedupe.push({ key: ownIdKey(id), fingerprint });
   return dedupe;
 }

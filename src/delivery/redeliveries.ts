@@ -76,11 +76,14 @@ export class Redeliveries {
           { limit: SLICE, before },
         );
         if (rows.length === 0) break;
-        before = rows.at(-1)!.id;
+        const last = rows.at(-1)!.id;
         const sendable = rows.filter(
           ({ endpointId }) => subscriptions.get(filter.tenantId, endpointId)?.endpoint.isActive,
         );
-        if (sendable.length === 0) continue;
+        if (sendable.length === 0) {
+          before = last;
+          continue;
+        }
         const dueAt = startedAt + Math.round(sent * spacingMs);
         const moved = await store.redeliver({
           tenantId: filter.tenantId,
@@ -92,6 +95,7 @@ export class Redeliveries {
         for (const endpointId of new Set(sendable.map((row) => row.endpointId)))
           this.#fetch(filter.tenantId, endpointId);
         claims.dueAt(dueAt);
+        before = last; // only now: what the store refused is asked for again
       } catch (error) {
         log.warn({ error: String(error) }, 'redelivery.interrupted');
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));

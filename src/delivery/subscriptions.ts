@@ -67,6 +67,11 @@ export class Subscriptions {
     return endpoints ? [...endpoints.values()].sort(byId) : [];
   }
 
+  /** The same endpoints as they are now, without those deleted meanwhile. */
+  present(those: readonly LiveEndpoint[]): LiveEndpoint[] {
+    return those.flatMap(({ endpoint }) => this.#byId.get(endpoint.id) ?? []);
+  }
+
   all(): IterableIterator<LiveEndpoint> {
     return this.#byId.values();
   }

@@ -238,7 +238,7 @@ export class Worker {
 
   #pause(line: Line, until: number, at: number): void {
     if (until <= line.pausedUntil) return;
-    line.pausesInRow++;
+    if (line.pausedUntil <= at) line.pausesInRow++; // a longer one of the same burst is not another
     line.pausedUntil = until;
     if (until - at > PATIENCE_MS) {
       const { tenantId } = line.tenant;

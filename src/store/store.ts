@@ -29,8 +29,11 @@ export interface Store {
    * a key with another fingerprint, nothing of this call is stored.
    */
   accept(entries: readonly AcceptEntry[]): Promise<AcceptOutcome[]>;
-  /** Adds further deliveries to an accepted event whose fan-out is larger than one transaction should be. */
-  extendFanOut(fanOut: FanOutSlice): Promise<void>;
+  /**
+   * Adds further deliveries to an accepted event whose fan-out is larger than one transaction should be. Resolves to
+   * false, having stored nothing, where the event stands elsewhere than at `from`: this slice was stored before.
+   */
+  extendFanOut(fanOut: FanOutSlice): Promise<boolean>;
   /** Events whose fan-out was cut off by a crash, oldest first. */
   unfinishedFanOuts(limit: number): Promise<{ event: Event; after: Id }[]>;
   /**
@@ -115,8 +118,10 @@ export interface Store {
 export interface NewDelivery {
   id: Id;
   endpointId: Id;
-  /** `sending`: born leased to this session. `pending`: due at once, for whoever claims it. */
+  /** `sending`: born leased to this session. `pending`: for whoever claims it when it is due. */
   status: 'sending' | 'pending' | 'held';
+  /** Of a `pending` one: epoch ms; absent = at once. */
+  dueAt?: number;
 }
 
 export interface AcceptEntry {
@@ -137,6 +142,8 @@ export interface FanOutSlice {
   tenantId: string;
   eventId: Id;
   deliveries: readonly NewDelivery[];
+  /** Where this slice begins. */
+  from: Id;
   /** Where the next slice begins; null = complete. */
   after: Id | null;
   now: number;

@@ -64,6 +64,11 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
     this.#start = now;
   }
 
+  /** The head of the response arrived whole. */
+  get hasHead(): boolean {
+    return this.#statusCode !== null;
+  }
+
   /** Ends the exchange from this side: deadline, cancel, a destination refused. */
   fail(failure: Failure): void {
     if (this.settled) {

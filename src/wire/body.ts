@@ -20,6 +20,7 @@ const noStamp: Stamp = { deliveryId: '', deliveryUuid: '', attemptNumber: 0, now
 export function compileBody(body: CustomFormat['body'], json: CustomFormat['json']): (message: Message) => Buffer {
   const parts: Part[] = [];
   let nodes = 0;
+  let payloads = 0;
 
   function add(part: Part): void {
     const last = parts.at(-1);
@@ -32,6 +33,9 @@ export function compileBody(body: CustomFormat['body'], json: CustomFormat['json
     if (depth > MAX_DEPTH)
       throw new WireFormatError(path, `is nested deeper than ${MAX_DEPTH} levels; make it flatter`);
     if (typeof node === 'string') {
+      if (node.includes('{event.data}') && ++payloads > 1) {
+        throw new WireFormatError(path, 'holds {event.data} once more; a body has room for it once');
+      }
       add(compileLeaf(node, path, json));
     } else if (node === null || typeof node === 'boolean' || (typeof node === 'number' && Number.isFinite(node))) {
       add(JSON.stringify(node));

@@ -1,5 +1,8 @@
 import { rmSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Lines } from '../../src/delivery/lines.ts';
+import { EventMessage } from '../../src/delivery/message.ts';
+import { Queue } from '../../src/delivery/queue.ts';
 import { becomes, cleanUp, counts, hang, isQuiet, publish, rig } from './engine-rig.ts';
 
 afterEach(cleanUp);
@@ -33,6 +36,80 @@ describe('bulk redelivery', () => {
     await engine.deliveries.redeliverAll({ tenantId: 'default' }, { dryRun: false, ratePerSecond: null });
     await new Promise((resolve) => setTimeout(resolve, 1000));
     expect(await counts(engine)).toMatchObject({ pending: 0, dead_letter: 400 });
+  });
+
+  it('forgets no slice that the store refused at first', async () => {
+    let refusals = 1;
+    const { engine, receiver } = await rig({}, (real) => ({
+      ...real,
+      redeliver: (request) => (refusals-- > 0 ? unavailable() : real.redeliver(request)),
+    }));
+    receiver.answer('/hook', 500);
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['*'], retryScheduleMs: [] });
+    for (let i = 0; i < 20; i++) await publish(engine, 'a');
+    await becomes(async () => (await counts(engine)).dead_letter === 20, 5000);
+    receiver.answer('/hook', 200);
+    await engine.deliveries.redeliverAll({ tenantId: 'default' }, { dryRun: false, ratePerSecond: null });
+    expect(await becomes(async () => (await counts(engine)).delivered === 20, 4000)).toBe(true);
+  });
+});
+
+describe('a replay', () => {
+  it('sees that an endpoint was enabled while it went on', async () => {
+    let gate: (() => void) | null = null;
+    const { engine, receiver } = await rig({}, (real) => ({
+      ...real,
+      deliveries: {
+        ...real.deliveries,
+        count: async (filter, limit) => {
+          if (filter.eventId !== undefined) await new Promise<void>((resolve) => (gate = resolve));
+          return real.deliveries.count(filter, limit);
+        },
+      },
+    }));
+    const { id } = await publish(engine, 'a');
+    const { endpoint } = await engine.endpoints.create('default', {
+      url: receiver.url(),
+      events: ['a'],
+      isActive: false,
+    });
+    const replay = engine.events.replay('default', id);
+    await becomes(() => gate !== null, 2000);
+    await engine.endpoints.enable('default', endpoint.id);
+    gate!();
+    await replay;
+    expect(await becomes(async () => (await counts(engine)).delivered === 1, 2000)).toBe(true);
+  });
+});
+
+describe('the search for the next delivery', () => {
+  it('ends when everybody who is ready was looked at once', () => {
+    const lines = new Lines({ slots: 64, capacity: 10_000, capacityBytes: 1_000_000 });
+    const message = new EventMessage({
+      id: '0',
+      tenantId: 't',
+      ownId: null,
+      type: 'a',
+      data: '{}',
+      occurredAt: 0,
+      category: null,
+      group: null,
+      source: null,
+      createdAt: 0,
+    });
+    for (let i = 0; i < 4; i++) {
+      const line = lines.line('t', `endpoint-${i}`, 64);
+      for (let k = 0; k < 100; k++) {
+        lines.reserve(line, 2);
+        lines.enter(line, { id: `${i}-${k}`, attemptCount: 0, scheduleStart: 0, message });
+      }
+    }
+    while (lines.next());
+    const looks = vi.spyOn(Queue.prototype, 'shift');
+    expect(lines.next()).toBeNull();
+    // One tenant that holds its share, with four lines.
+    expect(looks.mock.calls.length).toBeLessThan(100);
+    looks.mockRestore();
   });
 });
 
@@ -75,22 +152,44 @@ describe('fan-out', () => {
   });
 
   it('stores a slice once, though the answer to it was lost', async () => {
-    let isLost = true;
-    const { engine, store, receiver } = await rig({}, (real) => ({
+    let calls = 0;
+    const { engine } = await rig({}, (real) => ({
       ...real,
       extendFanOut: async (slice) => {
         const outcome = await real.extendFanOut(slice);
-        if (!isLost) return outcome;
-        isLost = false;
-        throw new Error('the writer ended behind its commit');
+        if (++calls === 1) throw new Error('the writer ended behind its commit');
+        return outcome;
       },
     }));
     await Promise.all(
-      Array.from({ length: 1500 }, () => engine.endpoints.create('default', { url: receiver.url(), events: ['a'] })),
+      Array.from({ length: 1500 }, () =>
+        engine.endpoints.create('default', { url: 'http://127.0.0.1:9', events: ['a'] }),
+      ),
     );
     await publish(engine, 'a');
-    expect(await becomes(async () => (await store.unfinishedFanOuts(1)).length === 0, 10_000)).toBe(true);
+    expect(await becomes(() => calls === 2, 10_000)).toBe(true);
     expect(await engine.deliveries.count({ tenantId: 'default' }, 10_000)).toBe(1500);
+  });
+
+  it('is not done twice where the store began a new session just before the publisher had its answer', async () => {
+    const { engine } = await rig({}, (real) => ({
+      ...real,
+      accept: async (entries) => {
+        const outcomes = await real.accept(entries);
+        engine.leasesLost();
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        return outcomes;
+      },
+    }));
+    await Promise.all(
+      Array.from({ length: 1500 }, () =>
+        engine.endpoints.create('default', { url: 'http://127.0.0.1:9', events: ['a'] }),
+      ),
+    );
+    await publish(engine, 'a');
+    const count = () => engine.deliveries.count({ tenantId: 'default' }, 10_000);
+    expect(await becomes(async () => (await count()) > 1500, 2000)).toBe(false);
+    expect(await count()).toBe(1500);
   });
 
   it('goes on after the store began a new session, for an event whose 202 was lost', async () => {
@@ -152,6 +251,28 @@ describe('a pause', () => {
     await becomes(() => isQuiet(engine), 2000);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(engine.endpoints.get('default', endpoint.id).isActive).toBe(true);
+  });
+});
+
+describe('a burst of 429 with Retry-After', () => {
+  it('counts as one pause: the next 503 is answered by a short one', async () => {
+    const { engine, receiver } = await rig();
+    const held: (() => void)[] = [];
+    let step = 0;
+    receiver.answer('/hook', (_, response) => {
+      if (step === 0) held.push(() => response.writeHead(429, { 'retry-after': '1' }).end());
+      else response.writeHead(step++ === 1 ? 503 : 200).end();
+    });
+    const limits = { retryScheduleMs: [100, 100, 100] };
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['*'], ...limits });
+    for (let i = 0; i < 64; i++) await publish(engine, 'a');
+    await receiver.waitForCount(64);
+    step = 1;
+    for (const answer of held) {
+      answer();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    expect(await becomes(async () => (await counts(engine)).delivered === 64, 10_000)).toBe(true);
   });
 });
 

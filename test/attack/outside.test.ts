@@ -54,27 +54,27 @@ describe('fifty connections at once', () => {
 
 describe('requests in one piece on one connection', () => {
   it('are each answered in their order, wrong ones among them', async () => {
-    const head = `Host: x\r\nAuthorization: Bearer ${KEY}\r\nContent-Type: application/json\r\n`;
+    const head = `Host: localhost\r\nAuthorization: Bearer ${KEY}\r\nContent-Type: application/json\r\n`;
     const text = await exchange(
       `POST /v1/events HTTP/1.1\r\n${head}Content-Length: 3\r\n\r\n{x}` +
-        `POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n{x}` +
+        `POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n{x}` +
         `POST /nope HTTP/1.1\r\n${head}Content-Length: 3\r\n\r\n{x}` +
         `DELETE /v1/events HTTP/1.1\r\n${head}Content-Length: 3\r\n\r\n{x}` +
         `POST /v1/events HTTP/1.1\r\n${head}Content-Length: 400000\r\n\r\n${' '.repeat(400_000)}` +
-        `GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+        `GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
     );
     expect(statusesIn(text)).toEqual([400, 401, 404, 405, 413, 200]);
   });
 
   it('that say their length twice, or in two ways, are refused and nothing behind them is read', async () => {
-    const head = `POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\nContent-Type: application/json\r\n`;
+    const head = `POST /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${KEY}\r\nContent-Type: application/json\r\n`;
     for (const lengths of [
       'Content-Length: 5\r\nContent-Length: 6\r\n',
       'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n',
       'Content-Length: -1\r\n',
       'Transfer-Encoding: gzip\r\n',
     ]) {
-      const text = await exchange(`${head}${lengths}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n`);
+      const text = await exchange(`${head}${lengths}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n`);
       expect(statusesIn(text), lengths).toEqual([400]);
     }
   });

@@ -187,7 +187,14 @@ export function describeMoves(current: () => Store): void {
       expect(await store.prune({ before: start, limit: 100 })).toBe(1);
       expect(await store.prune({ before: start, limit: 100 })).toBe(0);
       expect(await statusOf(open[0]!)).toBe('pending');
-      await store.extendFanOut({ tenantId, eventId: unfinished.event.id, deliveries: [], after: null, now: start });
+      await store.extendFanOut({
+        tenantId,
+        eventId: unfinished.event.id,
+        deliveries: [],
+        from: a,
+        after: null,
+        now: start,
+      });
       await store.settle(makeSettlement(open[2]!));
       expect(await store.prune({ before: start, limit: 100 })).toBe(2);
       expect(await store.deliveries.count({ tenantId }, 10)).toBe(2);

@@ -170,9 +170,16 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
           { event: entry.event, after: a },
           { event: other.event, after: b },
         ]);
-        await store.extendFanOut({ tenantId, eventId, deliveries: [makeDelivery(b, 'pending')], after: b, now: start });
+        await store.extendFanOut({
+          tenantId,
+          eventId,
+          deliveries: [makeDelivery(b, 'pending')],
+          from: a,
+          after: b,
+          now: start,
+        });
         expect(await store.unfinishedFanOuts(1)).toEqual([{ event: entry.event, after: b }]);
-        await store.extendFanOut({ tenantId, eventId, deliveries: [], after: null, now: start });
+        await store.extendFanOut({ tenantId, eventId, deliveries: [], from: b, after: null, now: start });
         expect(await store.unfinishedFanOuts(10)).toEqual([{ event: other.event, after: b }]);
         expect(await store.deliveries.count({ tenantId, eventId }, 10)).toBe(2);
       });

@@ -29,11 +29,13 @@ export function packAccept(stream: Stream, entries: readonly AcceptEntry[]): voi
 
 function packDeliveries(stream: Stream, deliveries: readonly NewDelivery[]): void {
   stream.push(deliveries.length);
-  for (const { id, endpointId, status } of deliveries) stream.push(id, endpointId, STATUSES.indexOf(status));
+  for (const { id, endpointId, status, dueAt } of deliveries) {
+    stream.push(id, endpointId, STATUSES.indexOf(status), dueAt ?? null);
+  }
 }
 
 export function packFanOut(stream: Stream, slice: FanOutSlice): void {
-  stream.push(slice.tenantId, slice.eventId, slice.after, slice.now);
+  stream.push(slice.tenantId, slice.eventId, slice.from, slice.after, slice.now);
   packDeliveries(stream, slice.deliveries);
 }
 
@@ -92,7 +94,9 @@ export function createAccept({ db, session, due }: WriterContext): {
   const ownIdOf = db.prepare('SELECT own_id FROM events WHERE tenant_id = ? AND id = ?').pluck();
   const deliveriesOf = db.prepare('SELECT count(*) FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
   const endpointsOf = db.prepare('SELECT endpoint_id FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
-  const setFanOut = db.prepare('UPDATE events SET fan_out_after = ? WHERE tenant_id = ? AND id = ?');
+  const setFanOut = db.prepare(
+    'UPDATE events SET fan_out_after = ? WHERE tenant_id = ? AND id = ? AND fan_out_after = ?',
+  );
 
   function duplicateOf(tenantId: string, stream: Stream, at: number, end: number): AcceptOutcome | null {
     let found: Known | null = null;
@@ -118,18 +122,20 @@ export function createAccept({ db, session, due }: WriterContext): {
     now: unknown,
     except: ReadonlySet<unknown> | null,
   ): number {
-    const end = at + 1 + (stream[at] as number) * 3;
-    for (let i = at + 1; i < end; i += 3) {
+    const end = at + 1 + (stream[at] as number) * 4;
+    for (let i = at + 1; i < end; i += 4) {
       const endpointId = stream[i + 1];
       if (except?.has(endpointId)) continue;
       switch (stream[i + 2]) {
         case 0:
           insertLeased.run(tenantId, stream[i], eventId, endpointId, now);
           break;
-        case 1:
-          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'pending', null, now, now);
-          due.note(tenantId as string, endpointId as Id, now as number);
+        case 1: {
+          const dueAt = (stream[i + 3] ?? now) as number;
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'pending', null, dueAt, now);
+          due.note(tenantId as string, endpointId as Id, dueAt);
           break;
+        }
         default:
           insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'held', 'endpoint_disabled', null, now);
       }
@@ -152,7 +158,7 @@ export function createAccept({ db, session, due }: WriterContext): {
         if (duplicate) {
           outcomes ??= Array.from({ length: count }, () => ({ kind: 'accepted' }));
           outcomes[n] = duplicate;
-          at = keysEnd + 1 + (stream[keysEnd] as number) * 3;
+          at = keysEnd + 1 + (stream[keysEnd] as number) * 4;
           continue;
         }
         if (isPlain(stream, at)) {
@@ -165,9 +171,10 @@ export function createAccept({ db, session, due }: WriterContext): {
     },
 
     extendFanOut(stream, at) {
-      const [tenantId, eventId, after, now] = [stream[at], stream[at + 1], stream[at + 2], stream[at + 3]];
-      if (setFanOut.run(after, tenantId, eventId).changes === 0) throw notFound('event', String(eventId));
-      insertDeliveries(tenantId, eventId, stream, at + 4, now, null);
+      const [tenantId, eventId, from, after, now] = stream.slice(at, at + 5);
+      if (setFanOut.run(after, tenantId, eventId, from).changes === 0) return false;
+      insertDeliveries(tenantId, eventId, stream, at + 5, now, null);
+      return true;
     },
 
     addDeliveries(stream, at) {

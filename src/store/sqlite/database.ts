@@ -1,4 +1,5 @@
 import Database from 'better-sqlite3';
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { PosthornError } from '../../errors.ts';
 
@@ -17,6 +18,7 @@ export function databasePath(dataDir: string): string {
 /** The one connection that writes: WAL, every commit fsynced, checkpoints run by the writer when it has time. */
 export function openForWriting(dataDir: string, maxBytes: number | null): Database.Database {
   const db = new Database(databasePath(dataDir), { timeout: BUSY_MS });
+  if (process.platform !== 'win32') chmodSync(databasePath(dataDir), 0o600); // its log takes the same mode
   db.pragma(`page_size = ${PAGE_BYTES}`);
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL');

@@ -143,7 +143,7 @@ export function createSqliteStore({
       return entries.length === 0 ? Promise.resolve([]) : writer.commits.accept(entries);
     },
     async extendFanOut(slice) {
-      await call(verb.extendFanOut, slice.deliveries.length, (stream) => {
+      return call(verb.extendFanOut, slice.deliveries.length, (stream) => {
         packFanOut(stream, slice);
       });
     },
