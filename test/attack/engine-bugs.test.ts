@@ -418,6 +418,13 @@ describe('a data directory that was deleted under the process', () => {
   it('is noticed: not ready, since nothing written there outlives the process', async () => {
     const { engine, path } = await rig();
     rmSync(path, { recursive: true, force: true });
-    await expect(engine.ready()).rejects.toThrow();
+    await expect(engine.ready()).rejects.toThrow('deleted');
+  });
+
+  it('takes no event any more: a 202 would promise what the process’s end would break', async () => {
+    const { engine, path } = await rig();
+    await publish(engine, 'a');
+    rmSync(path, { recursive: true, force: true });
+    await expect(publish(engine, 'b')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
   });
 });

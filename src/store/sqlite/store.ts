@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { DummyDriver, Kysely, sql, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler } from 'kysely';
 import { createApiKeys } from '../records/api-keys.ts';
 import { createDeliveries } from '../records/deliveries.ts';
@@ -9,12 +8,10 @@ import { createEventTypes } from '../records/event-types.ts';
 import { createEvents } from '../records/events.ts';
 import type { Tables } from '../records/tables.ts';
 import { createTenants } from '../records/tenants.ts';
-import { PosthornError } from '../../errors.ts';
 import type { KeyRing } from '../seal.ts';
 import type { Store } from '../store.ts';
 import { packAddDeliveries, packFanOut } from './accept.ts';
 import { packChange } from './change.ts';
-import { databasePath } from './database.ts';
 import { checkMove } from './move.ts';
 import type { PruneResult } from './prune.ts';
 import { ReaderThread } from './reader-thread.ts';
@@ -124,13 +121,6 @@ export function createSqliteStore({
     },
     close,
     async check() {
-      // What is written to a file without a name ends with the process.
-      if (!existsSync(databasePath(dataDir))) {
-        throw new PosthornError(
-          'STORE_UNAVAILABLE',
-          `The database in ${dataDir} was deleted under the running process.`,
-        );
-      }
       await Promise.all([
         call(verb.check, 1, (stream) => stream.push(now())),
         driver.read(driver.db.selectFrom('meta').select('key').limit(1)),

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 // The writer's thread: the only connection that changes the store. One message in is one transaction and one message out.
 import type Database from 'better-sqlite3';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -6,7 +7,7 @@ import { createAccept } from './accept.ts';
 import { createChange } from './change.ts';
 import { createClaim, fillDueRing } from './claim.ts';
 import { prepareDataDir } from '../data-directory.ts';
-import { lockDataDir, openForWriting } from './database.ts';
+import { databasePath, lockDataDir, openForWriting } from './database.ts';
 import { DueRing } from './due.ts';
 import { describe } from './failure.ts';
 import type { Failure } from './failure.ts';
@@ -131,7 +132,15 @@ function serve({ db, lock, context }: Open): void {
     return { kind: 'done', results, errors };
   }
 
+  const path = databasePath(start.dataDir);
+  const inode = statSync(path).ino;
+
   function answer(stream: Stream): WriterReply {
+    // What is written to a file without a name ends with the process, and nobody may be told that it is durable.
+    if (statSync(path, { throwIfNoEntry: false })?.ino !== inode) {
+      const message = `The database in ${start.dataDir} was deleted or replaced under the running process. Stop it, and start it on a directory that stays.`;
+      return fail(new PosthornError('STORE_UNAVAILABLE', message));
+    }
     try {
       return runAll(stream);
     } catch (error) {
