@@ -49,7 +49,6 @@ export class Line {
   forgetTroubles(max: number): void {
     this.failuresInRow = 0;
     this.pausesInRow = 0;
-    this.pausedUntil = 0;
     this.limit = max;
   }
 

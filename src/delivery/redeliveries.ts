@@ -52,8 +52,8 @@ export class Redeliveries {
   }
 
   /**
-   * Starts making everything due that matches now; later matches are not touched, nor what
-   * belongs to a disabled or deleted endpoint. `ratePerSecond` spreads the due times. A crash leaves the rest as it was: the same call takes it up.
+   * Starts making everything due that matches now; later matches are not touched, nor what belongs to a disabled or
+   * deleted endpoint. `ratePerSecond` spreads the due times. A crash leaves the rest as it was: the same call takes it up.
    */
   async start(
     filter: DeliveryFilter & { status: readonly DeliveryStatus[] },

@@ -114,11 +114,11 @@ export class Worker {
   unsendable(tenantId: string, endpointId: Id, work: Work, live: LiveEndpoint | null): void {
     const status: DeliveryStatus = live ? 'held' : 'cancelled';
     const reason: DeliveryReason = live ? 'endpoint_disabled' : 'endpoint_deleted';
-    this.giveBack(tenantId, endpointId, work, status, reason, null);
+    this.#giveBack(tenantId, endpointId, work, status, reason, null);
   }
 
   /** Settles a delivery without an attempt. */
-  giveBack(
+  #giveBack(
     tenantId: string,
     endpointId: Id,
     work: Work,
@@ -243,14 +243,14 @@ export class Worker {
     if (until - at > PATIENCE_MS) {
       const { tenantId } = line.tenant;
       for (const work of this.#o.lines.drain(line))
-        this.giveBack(tenantId, line.endpointId, work, 'pending', null, until);
+        this.#giveBack(tenantId, line.endpointId, work, 'pending', null, until);
       this.#o.onFinish(line);
     }
     const timer = setTimeout(
       () => {
         this.#pauses.delete(timer);
         if (line.pausedUntil !== until) return; // asked for longer meanwhile: a later timer ends it
-        this.resume(line);
+        this.#resume(line);
       },
       Math.min(until - at, 2 ** 31 - 1),
     );
@@ -262,7 +262,7 @@ export class Worker {
     const line = this.#o.lines.find(live.endpoint.id);
     if (!line) return;
     line.forgetTroubles(live.concurrency);
-    this.resume(line);
+    this.#resume(line);
   }
 
   /** Gives the deliveries of a line back, because its endpoint is disabled, or deleted (`live` null). */
@@ -273,7 +273,7 @@ export class Worker {
   }
 
   /** Ends a pause. */
-  resume(line: Line): void {
+  #resume(line: Line): void {
     line.pausedUntil = 0;
     this.#o.lines.makeReady(line);
     this.pump();

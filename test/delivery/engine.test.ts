@@ -1,83 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { pino } from 'pino';
-import { createEngine, type EngineOptions, type RunningEngine } from '../../src/delivery/create-engine.ts';
 import { PosthornError } from '../../src/errors.ts';
-import { defaultRetry } from '../../src/model/retry.ts';
-import { createKeyRing } from '../../src/store/seal.ts';
-import { createSqliteStore } from '../../src/store/sqlite/store.ts';
-import type { Store } from '../../src/store/store.ts';
-import { createSender } from '../../src/transport/transport.ts';
-import { startReceiver, type Receiver } from '../e2e/receiver.ts';
-import { dataDir } from '../e2e/server.ts';
+import { cleanUp, hang, publish, rig } from '../attack/engine-rig.ts';
 
-const policy = { allowHttp: true, allowLoopback: true, allowCidrs: [], allowPorts: [], allowAnyPort: true };
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-interface Rig {
-  engine: RunningEngine;
-  store: Store;
-  receiver: Receiver;
-}
-
-/** An engine over a real store and a real receiver. `change` may put something between the engine and the store. */
-async function rig(
-  options: Partial<EngineOptions> = {},
-  change: (store: Store) => Store = (store) => store,
-): Promise<Rig> {
-  const data = dataDir();
-  const receiver = await startReceiver();
-  const real = createSqliteStore({ dataDir: data.path, keyRing: createKeyRing(['a master key for these tests only']) });
-  await real.open({ migrate: true, now: Date.now() });
-  const store = change(real);
-  const sender = createSender({ policy });
-  const engine = createEngine({
-    store,
-    sender,
-    policy,
-    catalogue: 'open',
-    defaults: {
-      wireFormat: 'standard',
-      retry: { ...defaultRetry, scheduleMs: [20, 20] },
-      timeoutMs: 30_000,
-      concurrency: 64,
-    },
-    retentionDays: 0,
-    log: pino({ level: 'silent' }),
-    ...options,
-  });
-  await engine.start();
-  cleanups.push(async () => {
-    await Promise.all([engine.stop(0), sender.close(0)]);
-    await real.close();
-    await receiver.close();
-    data.remove();
-  });
-  return { engine, store: real, receiver };
-}
-
-const publish = (engine: RunningEngine, type: string, tenantId = 'default') =>
-  engine.publish(tenantId, { type, data: '{}', value: {} });
-
-/** Lets every request to a path hang until it is told to go on. */
-function hang(receiver: Receiver, path: string): () => void {
-  const held: (() => void)[] = [];
-  let isOpen = false;
-  receiver.answer(path, (_, response) => {
-    const go = (): void => {
-      response.writeHead(200).end();
-    };
-    if (isOpen) go();
-    else held.push(go);
-  });
-  return () => {
-    isOpen = true;
-    for (const go of held.splice(0)) go();
-  };
-}
+afterEach(cleanUp);
 
 describe('when memory is full', () => {
   it(
@@ -99,7 +24,7 @@ describe('when memory is full', () => {
       expect((refused as PosthornError).retryAfterSeconds).toBeGreaterThan(0);
       expect(Date.now() - startedAt).toBeGreaterThanOrEqual(4_900);
       const waits = publish(engine, 'e0');
-      release();
+      release.all();
       expect((await waits).deliveries).toBe(1);
       await receiver.waitForCount(11);
     },
@@ -115,7 +40,7 @@ describe('when memory is full', () => {
       { limit: 500, before: null },
     );
     expect(waiting.length).toBeGreaterThan(280);
-    release();
+    release.all();
     await receiver.waitForCount(300);
     expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(300);
     expect(receiver.requests).toHaveLength(300);
@@ -172,7 +97,7 @@ describe('when the store is away', () => {
     await receiver.waitForCount(1);
     isAway = true;
     await expect(publish(engine, 'b')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
-    release();
+    release.all();
     await new Promise((resolve) => setTimeout(resolve, 700));
     const event = await engine.events.get('default', id);
     const state = async () =>
@@ -218,7 +143,7 @@ describe('a new session of the store', () => {
     await store.close();
     await store.open({ migrate: true, now: Date.now() });
     engine.leasesLost();
-    release();
+    release.all();
     await publish(engine, 'last');
     await receiver.waitFor(() => new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size === 11);
     const counts = new Map<unknown, number>();
