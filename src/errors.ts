@@ -18,6 +18,11 @@ export const errorTable = {
     title: 'The plan allows no more of these',
     remedy: 'Delete what is not needed, or ask the operator for a larger plan.',
   },
+  PLAN_FEATURE_REQUIRED: {
+    status: 402,
+    title: 'The plan does not include this',
+    remedy: 'Ask the operator for a plan that includes the feature that the message names.',
+  },
   FORBIDDEN: {
     status: 403,
     title: 'The key may not do this',

@@ -2,13 +2,18 @@ import type { Logger } from 'pino';
 import type { Static, TObject, TSchema } from 'typebox';
 import type { Engine } from '../delivery/engine.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { Scope } from '../model/scope.ts';
 import type { Role } from '../model/tenant.ts';
-import type { KeyVerifier, Principal } from './keys.ts';
+import type { Face } from './face.ts';
+import type { KeyVerifier } from './keys.ts';
+import type { People } from './people.ts';
+import type { Principal } from './principal.ts';
 
 /** What every route can reach. */
 export interface ApiContext {
   readonly engine: Engine;
   readonly keys: KeyVerifier;
+  readonly people: People;
   /** Largest body, bytes, and so the largest event; a route may take a multiple ({@link Route.bodies}). */
   readonly maxBodyBytes: number;
   readonly version: string;
@@ -59,6 +64,10 @@ export interface Route {
   readonly path: string;
   /** The least role that may; `public` asks for no key. */
   readonly role: Role | 'public';
+  /** What a key with scopes must have; absent: such keys may not. */
+  readonly scope?: Scope;
+  /** Whose way of speaking it has; absent: the native one. */
+  readonly face?: Face;
   /** Name of the operation for generated clients. */
   readonly id: string;
   readonly tag: string;

@@ -1,10 +1,10 @@
-import type { DeliveryFilter, DeliveryRow, EventFilter, Page } from '../store/store.ts';
+import type { AttemptFilter, AttemptRow, DeliveryFilter, DeliveryRow, EventFilter, Page } from '../store/store.ts';
 import type { Attempt } from '../model/attempt.ts';
 import type { DeliveryStatus } from '../model/delivery.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Event } from '../model/event.ts';
 import type { Id } from '../model/id.ts';
-import type { EventType, Tenant } from '../model/tenant.ts';
+import type { EventType, Plan, PlanFeature, Tenant } from '../model/tenant.ts';
 
 /** Everything that can be asked of Posthorn, apart from HTTP: what the API, its faces, the library and the tests call. */
 export interface Engine {
@@ -16,6 +16,7 @@ export interface Engine {
   readonly deliveries: DeliveryVerbs;
   readonly eventTypes: EventTypeVerbs;
   readonly tenants: TenantVerbs;
+  readonly plans: PlanVerbs;
   /** Resolves where events can be accepted; else rejects with the reason. For `/readyz`. */
   ready(): Promise<void>;
 }
@@ -70,6 +71,47 @@ export interface EndpointInput {
   metadata?: Record<string, string> | null;
 }
 
+export interface CreateOptions {
+  /** The same key again within 24 hours: the endpoint that was made, with its secret, and nothing new. */
+  idempotencyKey?: string | null;
+  /** Of the face or the key it is made through: where neither endpoint nor tenant chose a wire format. */
+  wireFormat?: string | null;
+}
+
+/** An endpoint from another system: keeps its id, its secrets, its state and its age. */
+export interface ImportInput extends EndpointInput {
+  /** A UUID, `wh_…`, or any other visible ASCII of at most 128 characters; absent: a new one. */
+  id?: string | null;
+  /** Secret that signs beside `secret` until `previousSecretExpiresAt` (epoch ms). */
+  previousSecret?: string | null;
+  previousSecretExpiresAt?: number | null;
+  /** Epoch ms; default now. */
+  createdAt?: number | null;
+}
+
+export interface ImportOutcome {
+  /** `created`: made, or with `dryRun` would be. `exists`: the tenant has one with this id that is the same; nothing was done. */
+  status: 'created' | 'exists';
+  endpoint: Endpoint;
+}
+
+/** A public key of an endpoint that signs with ed25519. */
+export interface PublicKey {
+  /** `whpk_…` */
+  key: string;
+  createdAt: number;
+  /** Epoch ms at which it stops signing; null for the present one. */
+  expiresAt: number | null;
+}
+
+export interface TestOptions {
+  type?: string;
+  /** JSON text of the payload. */
+  data?: string;
+  /** Stands for the delivery's UUID in the headers: `test-<uuid>`. */
+  deliveryUuid?: string;
+}
+
 export interface TestResult {
   succeeded: boolean;
   statusCode: number | null;
@@ -92,10 +134,23 @@ export interface EndpointStats {
 
 /** Unknown ids, and those of other tenants, throw NOT_FOUND; fields that do not fit throw BAD_REQUEST and name the field. */
 export interface EndpointVerbs {
-  /** Newest first. */
+  /** Newest first, by time of creation, then by id. */
   list(tenantId: string): readonly Endpoint[];
+  /** By `wh_…`, UUID or own id. */
   get(tenantId: string, id: string): Endpoint;
-  create(tenantId: string, input: EndpointInput): Promise<{ endpoint: Endpoint; secret: string }>;
+  /**
+   * PLAN_LIMIT_EXCEEDED where the plan has no room, PLAN_FEATURE_REQUIRED where it lacks `webhooks` (or `wire_formats`,
+   * for a format of its own), IDEMPOTENCY_CONFLICT where the key was used for another request, or its endpoint is gone.
+   */
+  create(
+    tenantId: string,
+    input: EndpointInput,
+    options?: CreateOptions,
+  ): Promise<{ endpoint: Endpoint; secret: string; replayed: boolean }>;
+  /** Takes an endpoint over from another system. ALREADY_EXISTS where the id belongs to another one. Plans limit it like `create`. */
+  import(tenantId: string, input: ImportInput, options: { dryRun: boolean }): Promise<ImportOutcome>;
+  /** Of any tenant's endpoint, for receivers to verify with; empty where it signs with HMAC. Throws NOT_FOUND. */
+  publicKeys(id: string): readonly PublicKey[];
   update(tenantId: string, id: string, patch: Partial<EndpointInput>): Promise<Endpoint>;
   /** Pending deliveries are cancelled, those on the wire are not retried, history stays. */
   remove(tenantId: string, id: string): Promise<void>;
@@ -110,7 +165,7 @@ export interface EndpointVerbs {
   /** Deliveries are held from now on. Idempotent. */
   disable(tenantId: string, id: string): Promise<Endpoint>;
   /** One signed delivery of a test event, now, not retried and not kept. */
-  test(tenantId: string, id: string, options?: { type?: string; data?: string }): Promise<TestResult>;
+  test(tenantId: string, id: string, options?: TestOptions): Promise<TestResult>;
   /** Redelivers what this endpoint did not get: dead letters and held ones, of a time range. Resolves to how many. */
   replay(
     tenantId: string,
@@ -128,8 +183,23 @@ export interface DeliveryVerbs {
   ): Promise<{ delivery: DeliveryRow; attempts: Attempt[]; endpoint: Endpoint | null; event: Event }>;
   list(filter: DeliveryFilter, page: Page): Promise<DeliveryRow[]>;
   count(filter: DeliveryFilter, limit: number): Promise<number>;
+  /** The newest attempt of each delivery that has any, by delivery id. */
+  lastAttempts(rows: readonly DeliveryRow[]): Promise<ReadonlyMap<Id, Attempt>>;
+  /** Newest first, of the newest 10,000 deliveries that match. */
+  listAttempts(filter: AttemptFilter, page: { limit: number; offset: number }): Promise<AttemptRow[]>;
+  /** Failed attempts of an endpoint since a time (epoch ms). */
+  countFailures(tenantId: string, endpointId: Id, since: number): Promise<number>;
+  /** The tenant of a delivery (`whd_…`, `att_…`, UUID), for callers who act for all of them; null if unknown. */
+  tenantOf(id: string): Promise<string | null>;
+  /** The request of a delivery as its receiver gets it, without the signatures, which are made anew at every attempt. */
+  request(tenantId: string, id: string): Promise<{ url: string; headers: Record<string, string>; body: string }>;
   /** The original bytes again, the attempt number goes on. INVALID_STATE where the table has no such move or the endpoint is disabled. */
   redeliver(tenantId: string, id: string): Promise<DeliveryRow>;
+  /**
+   * Redelivers and waits for the attempt: at most the endpoint's timeout and five seconds more, since it may stand in
+   * line behind others. `attempt` is null where that was not enough; it is then still on its way.
+   */
+  sendNow(tenantId: string, id: string): Promise<{ delivery: DeliveryRow; attempt: Attempt | null }>;
   /** Starts redelivering all that match; `dryRun` only counts. */
   redeliverAll(
     filter: DeliveryFilter,
@@ -157,6 +227,43 @@ export interface TenantVerbs {
   list(): readonly Tenant[];
   /** Null where it does not exist. */
   find(id: string): Tenant | null;
-  create(input: { id: string; name?: string | null; wireFormat?: string | object | null }): Promise<Tenant>;
-  update(id: string, patch: { name?: string | null; wireFormat?: string | object | null }): Promise<Tenant>;
+  /** `plan` absent: the default plan, if there is one. BAD_REQUEST for a plan that does not exist. */
+  create(input: TenantInput & { id: string }): Promise<Tenant>;
+  update(id: string, patch: TenantInput): Promise<Tenant>;
+  /** What a tenant has used of what its plan allows. Throws NOT_FOUND. */
+  usage(id: string): Promise<Usage>;
+}
+
+export interface TenantInput {
+  name?: string | null;
+  wireFormat?: string | object | null;
+  plan?: string | null;
+}
+
+export interface Usage {
+  plan: string | null;
+  endpoints: { used: number; limit: number | null };
+  /** Of the present UTC day; `held`: the day's events are used up, and what comes now waits for the next. */
+  eventsToday: { used: number; limit: number | null; held: boolean; resetsAt: number };
+  /** 0 = for ever. */
+  retentionDays: number;
+  features: readonly PlanFeature[];
+}
+
+export interface PlanVerbs {
+  /** By name. */
+  list(): readonly Plan[];
+  /** Throws NOT_FOUND. */
+  get(name: string): Plan;
+  /** Creates or replaces, in force at once for all its tenants. BAD_REQUEST that names the field. */
+  put(input: {
+    name: string;
+    endpointLimit?: number | null;
+    eventsPerDay?: number | null;
+    retentionDays?: number | null;
+    features?: readonly PlanFeature[];
+    isDefault?: boolean;
+  }): Promise<Plan>;
+  /** INVALID_STATE while a tenant has it. */
+  remove(name: string): Promise<void>;
 }

@@ -58,6 +58,7 @@ export function isEnd(status: DeliveryStatus): boolean {
 /** Why a delivery is where it is; shown to people, stable for machines. */
 export type DeliveryReason =
   | 'endpoint_disabled' // held
+  | 'over_quota' // held: the tenant's plan has no more events today
   | 'endpoint_deleted' // cancelled
   | 'schedule_exhausted' // dead letter: every attempt of the schedule failed
   | 'endpoint_gone' // dead letter: the receiver answered 410

@@ -17,6 +17,8 @@ export type DisabledReason = 'by_user' | 'gone' | 'failing';
 export interface Endpoint {
   id: Id;
   tenantId: string;
+  /** The id it had where it came from, shown instead of `wh_…` everywhere; null for most. Unique within the tenant. */
+  ownId: string | null;
   /** Normalised href, at most 2,048 characters. */
   url: string;
   /** Event types and patterns (`*`, `order.*`) in the order given; at least one. */

@@ -3,7 +3,7 @@ import type { Delivery, DeliveryReason, DeliveryStatus } from '../model/delivery
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Event } from '../model/event.ts';
 import type { Id } from '../model/id.ts';
-import type { ApiKey, EventType, Tenant } from '../model/tenant.ts';
+import type { ApiKey, EventType, Member, Plan, Session, Tenant } from '../model/tenant.ts';
 
 /**
  * The port to durable storage. Every verb is one whole transaction; a promise resolves only after it is durable
@@ -59,8 +59,9 @@ export interface Store {
   /**
    * Deletes one slice of events older than `before` (epoch ms) with their deliveries, attempts and idempotency keys;
    * events with an open delivery stay. Resolves to the number of events deleted: 0 = all done.
+   * `beforeOf`: tenants whose events have another limit than `before`; null = theirs stay.
    */
-  prune(request: { before: number; limit: number }): Promise<number>;
+  prune(request: { before: number; limit: number; beforeOf: ReadonlyMap<string, number | null> }): Promise<number>;
 
   // Records people edit and read: written once for every dialect.
 
@@ -73,7 +74,12 @@ export interface Store {
       id: Id,
       options?: { deleted?: boolean },
     ): Promise<(Endpoint & { deletedAt: number | null }) | null>;
-    create(endpoint: Endpoint): Promise<void>;
+    /**
+     * Stores it unless that would break one of the conditions, all in one transaction: `limited`, the tenant has
+     * `limit` endpoints or more; `repeated`, the idempotency key was used before (nothing is stored, the first one is
+     * named); `taken`, some tenant has, or had, an endpoint with this id, or this tenant one with this own id.
+     */
+    create(endpoint: Endpoint, options?: CreateEndpointOptions): Promise<CreateEndpointOutcome>;
     /** Replaces the row and its secrets. */
     update(endpoint: Endpoint): Promise<void>;
     /** Keeps the row for its history and forgets the secrets. */
@@ -84,6 +90,8 @@ export interface Store {
     /** The id behind a publisher's own id. */
     findOwnId(tenantId: string, dedupeKey: string): Promise<Id | null>;
     list(filter: EventFilter, page: Page): Promise<Event[]>;
+    /** Events of a tenant accepted from `from` on (epoch ms), counted no further than `limit`. */
+    count(tenantId: string, from: number, limit: number): Promise<number>;
   };
   readonly deliveries: {
     get(tenantId: string, id: Id): Promise<DeliveryRow | null>;
@@ -92,6 +100,17 @@ export interface Store {
     count(filter: DeliveryFilter, limit: number): Promise<number>;
     countByStatus(filter: DeliveryFilter): Promise<Record<DeliveryStatus, number>>;
     attempts(tenantId: string, deliveryId: Id): Promise<Attempt[]>;
+    /** The newest attempt of each delivery that has any. */
+    lastAttempts(tenantId: string, deliveryIds: readonly Id[]): Promise<Attempt[]>;
+    /**
+     * Attempts of a tenant by the time they began, newest first: those of the newest 10,000 deliveries that match. With
+     * what a list shows of their delivery.
+     */
+    listAttempts(filter: AttemptFilter, page: { limit: number; offset: number }): Promise<AttemptRow[]>;
+    /** Failed attempts of an endpoint that began at `since` (epoch ms) or later, of its newest 10,000 deliveries. */
+    countFailures(tenantId: string, endpointId: Id, since: number): Promise<number>;
+    /** Which tenant a delivery belongs to, for callers who act for all of them; null if unknown. */
+    tenantOf(id: Id): Promise<string | null>;
     /** Duration and outcome of the newest attempts of an endpoint, at most `limit`. */
     recentAttempts(tenantId: string, endpointId: Id, limit: number): Promise<Attempt[]>;
   };
@@ -99,6 +118,27 @@ export interface Store {
     all(): Promise<EventType[]>;
     put(eventType: EventType): Promise<void>;
     remove(name: string): Promise<void>;
+  };
+  readonly plans: {
+    all(): Promise<Plan[]>;
+    /** Creates or replaces; where it `isDefault`, no other one is any more. */
+    put(plan: Plan): Promise<void>;
+    remove(name: string): Promise<void>;
+  };
+  readonly members: {
+    all(): Promise<Member[]>;
+    /** Resolves to false, having stored nothing, where the tenant has a member with this email. */
+    create(member: Member): Promise<boolean>;
+    update(member: Member): Promise<void>;
+    /** Removes the member and its sessions, and revokes its personal keys. */
+    remove(tenantId: string, id: Id, now: number): Promise<void>;
+  };
+  readonly sessions: {
+    /** Those that last beyond `now`. */
+    all(now: number): Promise<Session[]>;
+    /** Also forgets the ones that have ended. */
+    create(session: Session): Promise<void>;
+    remove(hash: string): Promise<void>;
   };
   readonly tenants: {
     all(): Promise<Tenant[]>;
@@ -115,6 +155,32 @@ export interface Store {
   };
 }
 
+export interface CreateEndpointOptions {
+  /** Endpoints that the tenant may have at most, this one included; null = any number. */
+  limit?: number | null;
+  /** Idempotency key, hashed, and what else the request said, hashed; kept for 24 hours. */
+  dedupe?: { key: string; fingerprint: string } | null;
+}
+
+export type CreateEndpointOutcome =
+  | { kind: 'created' }
+  | { kind: 'limited' }
+  | { kind: 'taken' }
+  /** `sameBody`: the fingerprints are equal. The endpoint may have been deleted since. */
+  | { kind: 'repeated'; endpointId: Id; sameBody: boolean };
+
+export interface AttemptFilter {
+  tenantId: string;
+  endpointId?: Id;
+  eventId?: Id;
+  succeeded?: boolean;
+}
+
+/** An attempt with what a list shows of its delivery. */
+export interface AttemptRow extends Attempt {
+  delivery: DeliveryRow;
+}
+
 export interface NewDelivery {
   id: Id;
   endpointId: Id;
@@ -122,6 +188,8 @@ export interface NewDelivery {
   status: 'sending' | 'pending' | 'held';
   /** Of a `pending` one: epoch ms; absent = at once. */
   dueAt?: number;
+  /** Of a `held` one; absent = `endpoint_disabled`. */
+  reason?: 'endpoint_disabled' | 'over_quota';
 }
 
 export interface AcceptEntry {
@@ -234,6 +302,10 @@ export interface DeliveryFilter {
   endpointId?: Id;
   eventId?: Id;
   eventType?: string;
+  /** The group of its event. */
+  group?: string;
+  /** Has been tried at least once (true) or not yet (false). */
+  attempted?: boolean;
   /** Epoch ms, inclusive from, exclusive to; by creation. */
   from?: number;
   to?: number;
@@ -244,4 +316,9 @@ export interface DeliveryFilter {
 export interface DeliveryRow extends Delivery {
   eventType: string;
   eventOwnId: string | null;
+  eventGroup: string | null;
+  eventCategory: string | null;
+  endpointOwnId: string | null;
+  /** Where the endpoint is now, or was when it was deleted. */
+  endpointUrl: string;
 }
