@@ -22,7 +22,20 @@ const allowed: Record<string, readonly string[]> = {
     ...['api', 'delivery', 'store', 'store/sqlite', 'store/postgres', 'transport', 'wire'],
     ...['config', 'errors', 'model', 'version'],
   ],
-  index: ['posthorn', 'api', 'delivery', 'store', 'transport', 'wire', 'config', 'errors', 'model', 'version'],
+  library: ['posthorn', 'api', 'delivery', 'store', 'transport', 'wire', 'config', 'errors', 'model', 'version'],
+  index: [
+    'library',
+    'posthorn',
+    'api',
+    'delivery',
+    'store',
+    'transport',
+    'wire',
+    'config',
+    'errors',
+    'model',
+    'version',
+  ],
   cli: ['index', 'posthorn', 'api', 'delivery', 'store', 'transport', 'wire', 'config', 'errors', 'model', 'version'],
 };
 
