@@ -3,6 +3,7 @@ import { version } from '../version.ts';
 import { addDeliveries } from './deliveries.ts';
 import { addDev } from './dev.ts';
 import { addEvents } from './events.ts';
+import { addImport } from './import.ts';
 import { addKeys } from './keys.ts';
 import { addMigrate } from './migrate.ts';
 import { addServe } from './serve.ts';
@@ -31,6 +32,7 @@ export function createProgram(setExitCode: SetExitCode): Command {
   addDeliveries(program, setExitCode);
   addWebhooks(program);
   addKeys(program);
+  addImport(program, setExitCode);
 
   program.commandsGroup('More:').helpCommand('help [command]', 'show the help of a command');
 

@@ -138,6 +138,8 @@ export interface EndpointVerbs {
   list(tenantId: string): readonly Endpoint[];
   /** By `wh_…`, UUID or own id. */
   get(tenantId: string, id: string): Endpoint;
+  /** Of any tenant, by `wh_…` or UUID, or by an own id that only one tenant has; null where there is none. */
+  find(id: string): Endpoint | null;
   /**
    * PLAN_LIMIT_EXCEEDED where the plan has no room, PLAN_FEATURE_REQUIRED where it lacks `webhooks` (or `wire_formats`,
    * for a format of its own), IDEMPOTENCY_CONFLICT where the key was used for another request, or its endpoint is gone.

@@ -85,8 +85,8 @@ export function webhookEventOf(sink: EventSink): (name: string, options?: Webhoo
   };
 }
 
-function declare(sink: EventSink, name: string, { description = null, schema = null }: WebhookEventOptions): void {
-  sink.declare(name, { description, schema });
+function declare(sink: EventSink, name: string, { description, schema }: WebhookEventOptions): void {
+  sink.declare(name, { description: description ?? null, schema: schema ?? null });
 }
 
 function decorate(name: string, options: WebhookEventOptions, sinkOf: () => EventSink): MethodDecorator {
