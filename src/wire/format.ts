@@ -2,13 +2,14 @@ import { createRequire } from 'node:module';
 import type * as TypeBoxValue from 'typebox/value';
 import { version } from '../version.ts';
 import { compileBody } from './body.ts';
+import { generateSecretKey } from './ed25519.ts';
 import { WireFormatError } from './error.ts';
 import { forbiddenHeader, reservedNames } from './headers.ts';
 import { presets } from './presets.ts';
 import { CustomFormatSchema } from './schema.ts';
 import type { CustomFormat } from './schema.ts';
 import { generateSecret, shapeFor } from './secret.ts';
-import { compileSignature, signingKey } from './signature.ts';
+import { compileSignature } from './signature.ts';
 import type { Signature } from './signature.ts';
 import { compileText, findPlaceholder, parseTemplate, requireHeaderText, solePlaceholder } from './template.ts';
 import type { TextTemplate } from './template.ts';
@@ -22,12 +23,17 @@ export interface CompiledFormat extends WireFormat {
   readonly signatures: readonly Signature[];
   /** By placeholder: the header whose value is exactly that placeholder. */
   readonly carriers: ReadonlyMap<string, string>;
+  /** As `key`, for verifying: takes public keys too. */
+  verifyingKey(secret: string): SigningKey;
 }
 
+/** All that were compiled, to tell them from declarations. */
+const compiledFormats = new WeakSet<object>();
 const compiledPresets = new Map<string, CompiledFormat>();
 
 /** Compiles a preset (once) or a declared format; see `compileWireFormat`, which is this with less to see. */
-export function compileFormat(spec: WireFormatSpec): CompiledFormat {
+export function compileFormat(spec: WireFormatSpec | WireFormat): CompiledFormat {
+  if (isCompiled(spec)) return spec;
   if (typeof spec !== 'string') {
     checkShape(spec);
     return compileCustom(spec, 'custom');
@@ -47,6 +53,10 @@ export function compileFormat(spec: WireFormatSpec): CompiledFormat {
   return format;
 }
 
+function isCompiled(spec: WireFormatSpec | WireFormat): spec is CompiledFormat {
+  return typeof spec === 'object' && compiledFormats.has(spec);
+}
+
 function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
   const body = compileBody(spec.body, spec.json);
   const signatures = spec.signatures.map((signature, i) => compileSignature(signature, `signatures[${i}]`));
@@ -62,8 +72,8 @@ function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
   }
   checkHeaderNames(Object.keys(spec.headers ?? {}), signatures);
   signatures.forEach((signature, i) => checkRecoverable(signature, carriers, `signatures[${i}].signed`));
-  const encodings = signatures.map((signature) => signature.secretEncoding);
-  const shape = spec.newSecret ?? shapeFor(encodings);
+  checkOneKind(spec.signatures);
+  const shape = spec.newSecret ?? shapeFor(signatures.map((signature) => signature.secretEncoding));
   const fixed = ['Content-Type', spec.contentType ?? 'application/json', 'User-Agent', userAgent];
   const ownNames = [...headers.map((header) => header.name)];
   for (const signature of signatures) {
@@ -87,8 +97,10 @@ function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
       if (extra !== null) for (const text of extra) out.push(text);
       return out;
     },
-    newSecret: () => generateSecret(shape),
-    key: (secret) => ({ keys: encodings.map((encoding) => signingKey(secret, encoding)) }),
+    newSecret: () => (shape === 'whsk' ? generateSecretKey() : generateSecret(shape)),
+    key: (secret) => ({ keys: signatures.map((signature) => signature.signingKey(secret)) }),
+    verifyingKey: (secret) => ({ keys: signatures.map((signature) => signature.verifyingKey(secret)) }),
+    publicKey: (secret) => signatures[0]!.publicKey(secret),
     checkSecret(secret) {
       try {
         format.key(secret);
@@ -100,10 +112,25 @@ function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
     },
     reservedHeaders: () => reserved,
   };
-  if (format.checkSecret(format.newSecret()) !== null) {
+  // A text of any shape would do for `utf8`, but `whsk_` says ed25519 to whoever reads it.
+  const isOdd = shape === 'whsk' && format.publicKey(format.newSecret()) === null;
+  if (isOdd || format.checkSecret(format.newSecret()) !== null) {
     throw new WireFormatError('newSecret', `"${shape}" does not fit every \`secretEncoding\`; leave it out`);
   }
+  compiledFormats.add(format);
   return format;
+}
+
+/** One secret signs all of them, and none is both a shared secret and an ed25519 key. */
+function checkOneKind(signatures: CustomFormat['signatures']): void {
+  const isAsymmetric = ({ algorithm }: (typeof signatures)[number]): boolean => algorithm === 'ed25519';
+  const odd = signatures.findIndex((signature) => isAsymmetric(signature) !== isAsymmetric(signatures[0]!));
+  if (odd === -1) return;
+  const remedy = 'use one of the two in all signatures, and a second endpoint for the other';
+  throw new WireFormatError(
+    `signatures[${odd}].algorithm`,
+    `HMAC and ed25519 cannot share the endpoint's one secret; ${remedy}`,
+  );
 }
 
 /** Adds one signature's header, and while several secrets are live what `rotation` says about the others. */

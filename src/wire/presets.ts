@@ -5,24 +5,36 @@ function bodySignature(header: string): SignatureSpec {
   return { header, algorithm: 'hmac-sha256', encoding: 'hex', value: 'sha256={signature}', signed: '{body}' };
 }
 
+/** Standard Webhooks 1.0.0, https://www.standardwebhooks.com, with its recommended payload structure. */
+const standard: CustomFormat = {
+  body: { type: '{event.type}', timestamp: '{event.occurredAt}', data: '{event.data}' },
+  headers: { 'webhook-id': '{event.id}', 'webhook-timestamp': '{attempt.at.unix}' },
+  signatures: [
+    {
+      header: 'webhook-signature',
+      algorithm: 'hmac-sha256',
+      encoding: 'base64',
+      value: 'v1,{signature}',
+      signed: '{event.id}.{attempt.at.unix}.{body}',
+      secretEncoding: 'whsec',
+      rotation: 'list',
+      separator: ' ',
+    },
+  ],
+};
+
 /** The formats that come with the product: data, compiled by the same code as those that users declare. */
 export const presets: Readonly<Record<string, CustomFormat>> = {
-  /** Standard Webhooks 1.0.0, https://www.standardwebhooks.com, with its recommended payload structure. */
-  standard: {
-    body: { type: '{event.type}', timestamp: '{event.occurredAt}', data: '{event.data}' },
-    headers: { 'webhook-id': '{event.id}', 'webhook-timestamp': '{attempt.at.unix}' },
-    signatures: [
-      {
-        header: 'webhook-signature',
-        algorithm: 'hmac-sha256',
-        encoding: 'base64',
-        value: 'v1,{signature}',
-        signed: '{event.id}.{attempt.at.unix}.{body}',
-        secretEncoding: 'whsec',
-        rotation: 'list',
-        separator: ' ',
-      },
-    ],
+  standard,
+  /** The same with the public-key signatures of that standard, so that receivers hold no secret. */
+  'standard-ed25519': {
+    ...standard,
+    signatures: standard.signatures.map((signature) => ({
+      ...signature,
+      algorithm: 'ed25519',
+      value: 'v1a,{signature}',
+      secretEncoding: 'whsk',
+    })),
   },
   grantex: {
     body: { id: '{event.id}', type: '{event.type}', createdAt: '{event.occurredAt}', data: '{event.data}' },

@@ -10,7 +10,9 @@ const HeaderName = Type.String({
 const SignatureSchema = Type.Object(
   {
     header: HeaderName,
-    algorithm: Type.Enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512']),
+    algorithm: Type.Enum(['hmac-sha256', 'hmac-sha384', 'hmac-sha512', 'ed25519'], {
+      description: 'HMAC with a secret that both sides hold, or ed25519, whose receivers hold a public key only.',
+    }),
     encoding: Type.Enum(['hex', 'base64'], { description: 'How the signature is spelled; hex is lower case.' }),
     value: Type.Optional(
       Type.String({
@@ -30,10 +32,9 @@ const SignatureSchema = Type.Object(
       description: 'The text that is signed; holds `{body}` once: `{body}`, `{event.id}.{attempt.at.unix}.{body}`.',
     }),
     secretEncoding: Type.Optional(
-      Type.Enum(['utf8', 'base64', 'hex', 'whsec'], {
-        default: 'utf8',
+      Type.Enum(['utf8', 'base64', 'hex', 'whsec', 'whsk'], {
         description:
-          "How the secret's text becomes the key: its own bytes, decoded base64 or hex, or `whsec_` and base64 of 24 to 64 bytes.",
+          "How the secret's text becomes the key: its own bytes, decoded base64 or hex, `whsec_` and base64 of 24 to 64 bytes, or, for ed25519 and only there, `whsk_` and base64 of 32 or 64 bytes. Default: `utf8` with HMAC, `whsk` with ed25519.",
       }),
     ),
     rotation: Type.Optional(
@@ -93,9 +94,9 @@ export const CustomFormatSchema = Type.Object(
     ),
     signatures: Type.Array(SignatureSchema, { minItems: 1, maxItems: 4 }),
     newSecret: Type.Optional(
-      Type.Enum(['whsec', 'hex', 'base64'], {
+      Type.Enum(['whsec', 'hex', 'base64', 'whsk'], {
         description:
-          'The shape of secrets made for this format, 32 random bytes. Default: one that every signature can use.',
+          'The shape of secrets made for this format: 32 random bytes, or with `whsk` an ed25519 key pair. Default: one that every signature can use.',
       }),
     ),
   },

@@ -3,7 +3,9 @@ import { WireFormatError } from './error.ts';
 import type { CustomFormat, SignatureSpec } from './schema.ts';
 
 export type SecretEncoding = NonNullable<SignatureSpec['secretEncoding']>;
-type SecretShape = NonNullable<CustomFormat['newSecret']>;
+/** Those of secrets that sender and receiver share, for HMAC. */
+export type SharedSecretEncoding = Exclude<SecretEncoding, 'whsk'>;
+export type SecretShape = NonNullable<CustomFormat['newSecret']>;
 
 const WHSEC = 'whsec_';
 const NEW_SECRET_BYTES = 32;
@@ -17,7 +19,7 @@ const WHSEC_MAX_BYTES = 64;
  * do, and never repeats the secret. As the reference libraries of Standard Webhooks do, `whsec` takes its base64 with
  * or without the prefix.
  */
-export function decodeSecret(secret: string, encoding: SecretEncoding): Buffer {
+export function decodeSecret(secret: string, encoding: SharedSecretEncoding): Buffer {
   if (secret === '') throw unfit('is empty; give one, or leave it out to have one made');
   switch (encoding) {
     case 'utf8': {
@@ -43,7 +45,8 @@ export function decodeSecret(secret: string, encoding: SecretEncoding): Buffer {
   }
 }
 
-function unfit(problem: string): WireFormatError {
+/** The error for a secret that does not fit. */
+export function unfit(problem: string): WireFormatError {
   return new WireFormatError('secret', problem);
 }
 
@@ -53,18 +56,18 @@ function bounded(bytes: Buffer, min: number, max: number): Buffer {
 }
 
 /** Strict: the alphabet and the padding of RFC 4648, section 4, since receivers' decoders differ on everything else. */
-function fromBase64(text: string): Buffer {
+export function fromBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
   if (text === '' || bytes.toString('base64') !== text) {
     throw unfit(
-      'is not base64; give "whsec_" where the format has it, then A-Z, a-z, 0-9, "+" and "/" padded with "="',
+      'is not base64; give the prefix where the format has one, then A-Z, a-z, 0-9, "+" and "/" padded with "="',
     );
   }
   return bytes;
 }
 
-/** A new secret of 32 random bytes, spelled in the shape asked for. */
-export function generateSecret(shape: SecretShape): string {
+/** A new shared secret of 32 random bytes, spelled in the shape asked for. */
+export function generateSecret(shape: Exclude<SecretShape, 'whsk'>): string {
   const bytes = randomBytes(NEW_SECRET_BYTES);
   if (shape === 'hex') return bytes.toString('hex');
   return (shape === 'whsec' ? WHSEC : '') + bytes.toString('base64');
@@ -75,6 +78,7 @@ export function generateSecret(shape: SecretShape): string {
  * its prefix is a good `whsec`; `whsec_` is what a change to the standard format later can keep.
  */
 export function shapeFor(encodings: readonly SecretEncoding[]): SecretShape {
+  if (encodings.includes('whsk')) return 'whsk';
   if (encodings.includes('hex')) return 'hex';
   return encodings.includes('base64') ? 'base64' : 'whsec';
 }

@@ -1,13 +1,11 @@
-import { createHmac, createSecretKey } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
+import { ed25519 } from './ed25519.ts';
 import { WireFormatError } from './error.ts';
-import { decodeSecret } from './secret.ts';
-import type { SecretEncoding } from './secret.ts';
+import { hmac } from './hmac.ts';
 import type { SignatureSpec } from './schema.ts';
+import type { Scheme } from './scheme.ts';
+import type { SecretEncoding } from './secret.ts';
 import { compileText, findPlaceholder, parseTemplate, requireHeaderText } from './template.ts';
 import type { Piece, TextTemplate } from './template.ts';
-
-const HASHES = { 'hmac-sha256': 'sha256', 'hmac-sha384': 'sha384', 'hmac-sha512': 'sha512' } as const;
 
 /** How to read a lead back from a header; `names` are the placeholders of its groups, in order. */
 interface LeadPattern {
@@ -16,7 +14,7 @@ interface LeadPattern {
 }
 
 /** One signature of a format, ready to sign with and to verify by. */
-export interface Signature {
+export interface Signature extends Scheme {
   header: string;
   alternateHeader: string;
   rotation: NonNullable<SignatureSpec['rotation']>;
@@ -32,8 +30,6 @@ export interface Signature {
   after: TextTemplate | null;
   /** The signed text as declared, with the body as `{body}`. */
   signedPieces: readonly Piece[];
-  /** The signature as header text, without prefix and suffix. */
-  sign(key: KeyObject, before: string, body: Uint8Array, after: string): string;
 }
 
 /** Compiles one entry of `signatures`; `path` names it in errors. */
@@ -53,14 +49,13 @@ export function compileSignature(spec: SignatureSpec, path: string): Signature {
   }
   const [before, after] = splitAt(spec.signed, 'body', `${path}.signed`);
   const lead = parseTemplate(spec.lead ?? '', `${path}.lead`);
-  const hash = HASHES[spec.algorithm];
-  const encoding = spec.encoding;
   return {
+    ...schemeOf(spec, path),
     header: spec.header,
     alternateHeader: spec.alternateHeader ?? `${spec.header}-Alternate`,
     rotation: spec.rotation ?? 'alternate',
     separator,
-    secretEncoding: spec.secretEncoding ?? 'utf8',
+    secretEncoding: secretEncodingOf(spec),
     valuePrefix,
     valueSuffix,
     lead: lead.length === 0 ? null : compileText(lead, `${path}.lead`),
@@ -68,14 +63,21 @@ export function compileSignature(spec: SignatureSpec, path: string): Signature {
     before: before.length === 0 ? null : compileText(before, `${path}.signed`),
     after: after.length === 0 ? null : compileText(after, `${path}.signed`),
     signedPieces: [...before, { name: 'body' }, ...after],
-    sign(key, textBefore, body, textAfter) {
-      const hmac = createHmac(hash, key);
-      if (textBefore !== '') hmac.update(textBefore);
-      hmac.update(body);
-      if (textAfter !== '') hmac.update(textAfter);
-      return hmac.digest(encoding);
-    },
   };
+}
+
+function secretEncodingOf(spec: SignatureSpec): SecretEncoding {
+  return spec.secretEncoding ?? (spec.algorithm === 'ed25519' ? 'whsk' : 'utf8');
+}
+
+function schemeOf(spec: SignatureSpec, path: string): Scheme {
+  const secretEncoding = secretEncodingOf(spec);
+  if (spec.algorithm === 'ed25519') {
+    if (secretEncoding === 'whsk') return ed25519(spec.encoding);
+    throw new WireFormatError(`${path}.secretEncoding`, 'must be "whsk" with ed25519; correct it, or leave it out');
+  }
+  if (secretEncoding !== 'whsk') return hmac(spec.algorithm, spec.encoding, secretEncoding);
+  throw new WireFormatError(`${path}.secretEncoding`, '"whsk" is for ed25519, and this signature is HMAC; use another');
 }
 
 /**
@@ -100,11 +102,6 @@ function compileLeadPattern(pieces: readonly Piece[], path: string): LeadPattern
     pattern += `(${shape.source.slice(1, -1)})`;
   });
   return { names, pattern: new RegExp(pattern) };
-}
-
-/** The key of a secret's text for one signature; see {@link decodeSecret} for what it throws. */
-export function signingKey(secret: string, encoding: SecretEncoding): KeyObject {
-  return createSecretKey(decodeSecret(secret, encoding));
 }
 
 /** Splits a template at the one place where `{name}` stands. */

@@ -68,6 +68,11 @@ export interface WireFormat {
   newSecret(): string;
   /** Makes a secret ready to sign with; throws {@link WireFormatError} when it does not fit. */
   key(secret: string): SigningKey;
+  /**
+   * The public key that receivers verify a secret's signatures with, `whpk_…`; null where the format signs with HMAC.
+   * Throws {@link WireFormatError} when the secret does not fit.
+   */
+  publicKey(secret: string): string | null;
   /** Null when the secret fits, else what is wrong with it and what to do. */
   checkSecret(secret: string): string | null;
   /** Lower-case names of headers that an endpoint's own may not use. */

@@ -236,7 +236,12 @@ describe('a declaration that cannot work is refused with its path and a remedy',
   const nested = (levels: number): unknown => (levels === 0 ? 1 : { a: nested(levels - 1) });
   const cases: [string, unknown, string, RegExp][] = [
     ['not an object', null, '', /must be object/],
-    ['an unknown preset', 'standart', '', /"standart" is not a wire format; use one of standard, grantex/],
+    [
+      'an unknown preset',
+      'standart',
+      '',
+      /"standart" is not a wire format; use one of standard, standard-ed25519, grantex/,
+    ],
     ['an inherited name as preset', 'constructor', '', /not a wire format/],
     ['no body', { signatures: [bodySignature] }, 'body', /missing; add it/],
     ['a body that is text', declare({ body: 'hello' as never }), 'body', /object, or "\{event.data\}"/],
@@ -328,6 +333,7 @@ describe('a declaration that cannot work is refused with its path and a remedy',
       'newSecret',
       /does not fit every/,
     ],
+    ['an ed25519 key as new secret of HMAC', declare({ newSecret: 'whsk' }), 'newSecret', /does not fit every/],
   ];
 
   it.each(cases)('%s', (_, spec, path, message) => {
@@ -339,8 +345,8 @@ describe('a declaration that cannot work is refused with its path and a remedy',
 });
 
 describe('presets', () => {
-  it('are the five of the documentation, named so, and compiled once', () => {
-    expect(presetNames).toEqual(['standard', 'grantex', 'grantiva', 'gravv', 'lexigram']);
+  it('are the six of the documentation, named so, and compiled once', () => {
+    expect(presetNames).toEqual(['standard', 'standard-ed25519', 'grantex', 'grantiva', 'gravv', 'lexigram']);
     for (const name of presetNames) {
       expect(compileWireFormat(name).name).toBe(name);
       expect(compileWireFormat(name)).toBe(compileWireFormat(name));

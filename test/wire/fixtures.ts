@@ -1,4 +1,5 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { Message, Stamp } from '../../src/wire/wire.ts';
 
 /** The public test vector of Standard Webhooks signs with this secret. */
@@ -37,4 +38,34 @@ export function byName(flat: readonly string[]): Record<string, string> {
     headers[flat[i]!] = flat[i + 1]!;
   }
   return headers;
+}
+
+/** The two keys of a 64-byte `whsk_` secret, by node:crypto alone. */
+export function keyPair(secret: string): { privateKey: KeyObject; publicKey: KeyObject } {
+  const bytes = Buffer.from(secret.slice('whsk_'.length), 'base64');
+  const [d, x] = [bytes.subarray(0, 32), bytes.subarray(32)].map((half) => half.toString('base64url'));
+  const jwk = { kty: 'OKP', crv: 'Ed25519', x };
+  return {
+    privateKey: createPrivateKey({ key: { ...jwk, d }, format: 'jwk' }),
+    publicKey: createPublicKey({ key: jwk, format: 'jwk' }),
+  };
+}
+
+/** What Standard Webhooks says to sign. */
+function signedText(headers: Record<string, unknown>, body: string): Buffer {
+  return Buffer.from(`${headers['webhook-id'] as string}.${headers['webhook-timestamp'] as string}.${body}`);
+}
+
+/** The `v1a` signature of a request, by node:crypto alone. */
+export function v1aOf(secret: string, headers: Record<string, unknown>, body: string): string {
+  return `v1a,${sign(null, signedText(headers, body), keyPair(secret).privateKey).toString('base64')}`;
+}
+
+/** Checks a request as a receiver with the public key does, by node:crypto alone. */
+export function hasV1a(secret: string, headers: Record<string, string>, body: string): boolean {
+  return headers['webhook-signature']!.split(' ').some((item) => {
+    const [version, signature] = item.split(',') as [string, string];
+    const bytes = Buffer.from(signature, 'base64');
+    return version === 'v1a' && verify(null, signedText(headers, body), keyPair(secret).publicKey, bytes);
+  });
 }

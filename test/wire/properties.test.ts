@@ -4,7 +4,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { compileWireFormat, presetNames, verify } from '../../src/wire/wire.ts';
 import type { Message, VerifyInput } from '../../src/wire/wire.ts';
-import { byName, message, stamp } from './fixtures.ts';
+import { byName, hasV1a, message, stamp } from './fixtures.ts';
 
 const text = fc.string({ unit: 'grapheme', maxLength: 30 });
 const anyText = fc.oneof(text, fc.string({ unit: 'binary', maxLength: 30 }));
@@ -36,12 +36,20 @@ const anyMessage: fc.Arbitrary<Message> = fc.record({
 const secretBytes = fc.uint8Array({ minLength: 24, maxLength: 64 }).map((bytes) => Buffer.from(bytes));
 const whsec = secretBytes.map((bytes) => `whsec_${bytes.toString('base64')}`);
 
+/** Any secret that fits the format. */
+function secretsOf(name: string): fc.Arbitrary<string> {
+  if (name !== 'standard-ed25519') return whsec;
+  return fc.constant(null).map(() => compileWireFormat(name).newSecret());
+}
+
 /** Checks a request as a receiver of that format does, with node:crypto or somebody else's library. */
 function receives(name: string, body: string, headers: Record<string, string>, secret: string): boolean {
   const hex = (signed: string): string => createHmac('sha256', secret).update(signed).digest('hex');
   switch (name) {
     case 'standard':
       return new Webhook(secret).verify(body, headers, { jsonParse: false }) === undefined;
+    case 'standard-ed25519':
+      return hasV1a(secret, headers, body);
     case 'grantex':
       return (
         headers['X-Grantex-Signature'] === `sha256=${hex(body)}` &&
@@ -65,7 +73,7 @@ describe('for any message', () => {
   it.each(presetNames)('%s is verified by its receivers and by us, and not with a byte changed', (name) => {
     const format = compileWireFormat(name);
     fc.assert(
-      fc.property(anyMessage, whsec, fc.nat(), fc.integer({ min: 1, max: 255 }), (sent, secret, at, flip) => {
+      fc.property(anyMessage, secretsOf(name), fc.nat(), fc.integer({ min: 1, max: 255 }), (sent, secret, at, flip) => {
         const body = format.body(sent);
         const flat = format.headers(sent, body, [format.key(secret)], stamp, null);
         const headers = byName(flat);
@@ -84,7 +92,13 @@ describe('for any message', () => {
 
   it.each(presetNames)('%s sends data that means what was published', (name) => {
     const format = compileWireFormat(name);
-    const field = { standard: 'data', grantex: 'data', grantiva: 'data', gravv: 'event_data' }[name];
+    const field = {
+      standard: 'data',
+      'standard-ed25519': 'data',
+      grantex: 'data',
+      grantiva: 'data',
+      gravv: 'event_data',
+    }[name];
     fc.assert(
       fc.property(anyMessage, (sent) => {
         const parsed = JSON.parse(format.body(sent).toString()) as Record<string, unknown>;
@@ -133,14 +147,23 @@ describe('verify', () => {
         anyText,
         fc.array(anyText, { maxLength: 3 }),
         garbage,
-        fc.constantFrom('v1,', 'sha256=', '1e9', '9'.repeat(20)),
+        fc.constantFrom('v1,', 'v1a,', 'v1a,AAAA', 'sha256=', '1e9', '9'.repeat(20)),
+        fc.uint8Array({ minLength: 64, maxLength: 64 }).map((bytes) => `v1a,${Buffer.from(bytes).toString('base64')}`),
       ),
     );
+    const anyKey = fc
+      .tuple(fc.constantFrom('whpk_', 'whsk_', ''), fc.uint8Array({ minLength: 30, maxLength: 66 }))
+      .map(([prefix, bytes]) => prefix + Buffer.from(bytes).toString('base64'));
     const anyInput = fc.record({
       format: fc.constantFrom(...presetNames),
       body: fc.oneof(anyText, fc.uint8Array(), garbage),
       headers: fc.oneof(anyHeaders, anyHeaders, garbage),
-      secrets: fc.oneof(fc.array(whsec, { maxLength: 3 }), fc.array(anyText), garbage),
+      secrets: fc.oneof(
+        fc.array(whsec, { maxLength: 3 }),
+        fc.array(anyKey, { maxLength: 3 }),
+        fc.array(anyText),
+        garbage,
+      ),
       now: fc.oneof(fc.constant(undefined), fc.double()),
       toleranceSeconds: fc.oneof(fc.constant(undefined), fc.double()),
     });

@@ -29,6 +29,7 @@ describe('new secrets', () => {
       expect(compileWireFormat(name).newSecret()).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
     }
     expect(compileWireFormat('lexigram').newSecret()).toMatch(/^[0-9a-f]{64}$/);
+    expect(compileWireFormat('standard-ed25519').newSecret()).toMatch(/^whsk_[A-Za-z0-9+/]{86}==$/);
     expect(() => new Webhook(standard.newSecret())).not.toThrow();
   });
 
