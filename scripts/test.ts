@@ -1,10 +1,12 @@
-// `npm test`: every check, then every test. With arguments they go to Vitest and the checks are skipped.
+// `npm test`: every check, then every test, then the suites of other languages. With arguments they go to Vitest, and the
+// rest is skipped.
 // The last line is always `N passed, N failed`, checks counted in, for a machine to read.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runChecks } from './check.ts';
+import { runSuites } from './suites.ts';
 import type { Tally } from './tally-reporter.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -12,10 +14,12 @@ const filters = process.argv.slice(2);
 
 const checks = filters.length === 0 ? await runChecks() : { passed: 0, failed: 0 };
 const tests = runTests();
+const suites = filters.length === 0 ? await runSuites() : { passed: 0, failed: 0, skipped: 0 };
 
-const passed = checks.passed + tests.passed;
-const failed = checks.failed + tests.failed;
-console.log(`${passed} passed, ${failed} failed${tests.skipped > 0 ? `, ${tests.skipped} skipped` : ''}`);
+const passed = checks.passed + tests.passed + suites.passed;
+const failed = checks.failed + tests.failed + suites.failed;
+const skipped = tests.skipped + suites.skipped;
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exitCode = failed > 0 ? 1 : 0;
 
 function runTests(): Tally {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { preparePython } from '../../scripts/python.ts';
-import { startProcess, type PosthornProcess } from '../e2e/process.ts';
+import { loopbackOnly, startProcess, type PosthornProcess } from '../e2e/process.ts';
 import { startReceiver, type Receiver } from '../e2e/receiver.ts';
 import { dataDir } from '../e2e/server.ts';
 
@@ -63,7 +63,7 @@ describe.each(pages)('%s', (page) => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'posthorn-page-'));
-    posthorn = await startProcess(data.path);
+    posthorn = await startProcess(data.path, [], loopbackOnly);
   });
   afterAll(async () => {
     await posthorn.end('SIGTERM');
@@ -130,7 +130,7 @@ describe.each(pages)('%s', (page) => {
         });
         const file = join(cache, `${page.replaceAll(/\W/g, '-')}-${line}-run.mjs`);
         writeFileSync(file, outputText);
-        await run(process.execPath, [`--conditions=${SOURCE}`, file]);
+        await run(process.execPath, [...loopbackOnly, `--conditions=${SOURCE}`, file]);
       });
     } else if (language === 'python') {
       it(`its Python of line ${line} runs`, { timeout: 300_000 }, async () => {

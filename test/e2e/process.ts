@@ -14,10 +14,20 @@ export interface PosthornProcess {
   end: (signal: NodeJS.Signals) => Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
-/** Starts `posthorn dev` on a free port and resolves when it answers; rejects with its output where it ends before. */
-export async function startProcess(dataDir: string, flags: readonly string[] = []): Promise<PosthornProcess> {
+/** What a process that must not reach out is started with. */
+export const loopbackOnly = ['--import', new URL('../../scripts/loopback-only.mjs', import.meta.url).href];
+
+/**
+ * Starts `posthorn dev` on a free port and resolves when it answers; rejects with its output where it ends before.
+ * @param nodeFlags for Node itself
+ */
+export async function startProcess(
+  dataDir: string,
+  flags: readonly string[] = [],
+  nodeFlags: readonly string[] = [],
+): Promise<PosthornProcess> {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('POSTHORN_')));
-  const child = spawn(process.execPath, [MAIN, 'dev', '--port', '0', '--data-dir', dataDir, ...flags], {
+  const child = spawn(process.execPath, [...nodeFlags, MAIN, 'dev', '--port', '0', '--data-dir', dataDir, ...flags], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...env, NO_COLOR: '1' },
   });

@@ -1,23 +1,14 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import { newId } from '../../src/model/id.ts';
 import type { Id } from '../../src/model/id.ts';
-import type { Store } from '../../src/store/store.ts';
 import { acceptOne, makeClaim, makeEntry, makeFailure, start } from './make.ts';
+import { tenantId } from './scene.ts';
+import type { StoreIt } from './scene.ts';
 
 /** The part of the conformance suite about what is due, and whose turn it is. */
-export function describeClaims(current: () => Store): void {
-  const tenantId = 'acme';
-  let store: Store;
-  let a: Id;
-  let b: Id;
-  beforeEach(() => {
-    store = current();
-    [a, b] = [newId(start), newId(start)];
-  });
-  const statusOf = async (id: Id) => (await store.deliveries.get(tenantId, id))?.status;
-
+export function describeClaims(it: StoreIt): void {
   describe('claims', () => {
-    it('leases what is due, oldest first, and says when the next is due', async () => {
+    it('leases what is due, oldest first, and says when the next is due', async ({ store, a, statusOf }) => {
       const [first, second, later] = await Promise.all(
         [2000, 1000, -5000].map((ago) => acceptOne(store, a, 'pending', { createdAt: start - ago })),
       );
@@ -31,7 +22,7 @@ export function describeClaims(current: () => Store): void {
       expect(rest.nextDueAt).toBeNull();
     });
 
-    it('gives the event with each delivery, one object for those of one event', async () => {
+    it('gives the event with each delivery, one object for those of one event', async ({ store, a, b }) => {
       const entry = makeEntry([a, b], 'pending', { group: 'g', ownId: 'mine' });
       await store.accept([entry]);
       const { deliveries } = await store.claim(makeClaim());
@@ -45,7 +36,7 @@ export function describeClaims(current: () => Store): void {
       ]);
     });
 
-    it('stops at the limit, says that there is more, and goes on behind it', async () => {
+    it('stops at the limit, says that there is more, and goes on behind it', async ({ store, a, b }) => {
       for (const endpointId of [a, b, newId(start)]) {
         for (let i = 0; i < 4; i++) await acceptOne(store, endpointId, 'pending');
       }
@@ -60,7 +51,7 @@ export function describeClaims(current: () => Store): void {
       expect(more).toEqual([true, true, false, false]);
     });
 
-    it('takes no more of one endpoint than asked, and passes over those excepted', async () => {
+    it('takes no more of one endpoint than asked, and passes over those excepted', async ({ store, a, b }) => {
       for (let i = 0; i < 5; i++) await acceptOne(store, a, 'pending');
       for (let i = 0; i < 5; i++) await acceptOne(store, b, 'pending');
       const { deliveries, more } = await store.claim(makeClaim({ perEndpoint: 3, except: new Set([b]) }));
@@ -69,7 +60,7 @@ export function describeClaims(current: () => Store): void {
       expect((await store.claim(makeClaim())).deliveries).toHaveLength(7);
     });
 
-    it('asks only the endpoints named, in their order', async () => {
+    it('asks only the endpoints named, in their order', async ({ store, a, b }) => {
       const c = newId(start);
       for (const endpointId of [a, b, c]) for (let i = 0; i < 3; i++) await acceptOne(store, endpointId, 'pending');
       const only = [c, a].map((endpointId) => ({ tenantId, endpointId }));
@@ -79,7 +70,7 @@ export function describeClaims(current: () => Store): void {
       expect((await store.claim(makeClaim({ only: other }))).deliveries).toEqual([]);
     });
 
-    it('gives quiet tenants their share beside a loud one', async () => {
+    it('gives quiet tenants their share beside a loud one', async ({ store }) => {
       const loud = Array.from({ length: 5 }, () => newId(start));
       for (let i = 0; i < 25; i++) {
         await store.accept(
@@ -99,7 +90,7 @@ export function describeClaims(current: () => Store): void {
       expect(count.get('loud')).toBe(60);
     });
 
-    it('gives neighbours of a dead endpoint their share', async () => {
+    it('gives neighbours of a dead endpoint their share', async ({ store, a }) => {
       await store.accept(Array.from({ length: 2000 }, () => makeEntry([a], 'pending', { createdAt: start - 60_000 })));
       const fresh = await Promise.all(Array.from({ length: 20 }, () => acceptOne(store, newId(start), 'pending')));
       const { deliveries } = await store.claim(makeClaim({ limit: 42 }));
@@ -108,7 +99,7 @@ export function describeClaims(current: () => Store): void {
       expect(deliveries.filter(({ endpointId }) => endpointId === a).length).toBe(22);
     });
 
-    it('does not step over endpoints whose retries lie in the future', async () => {
+    it('does not step over endpoints whose retries lie in the future', async ({ store }) => {
       const ids = await Promise.all(Array.from({ length: 30 }, () => acceptOne(store, newId(start))));
       await Promise.all(ids.map((id, i) => store.settle(makeFailure(id, { dueAt: start + 1000 + i }))));
       expect(await store.claim(makeClaim())).toEqual({ deliveries: [], more: false, nextDueAt: start + 1000 });
@@ -117,7 +108,7 @@ export function describeClaims(current: () => Store): void {
       expect(nextDueAt).toBe(start + 1005);
     });
 
-    it('finds what was due before after a wrong call undid its batch', async () => {
+    it('finds what was due before after a wrong call undid its batch', async ({ store, a }) => {
       const taken = makeEntry([]);
       await store.accept([taken]);
       const id = await acceptOne(store, a, 'pending');

@@ -1,23 +1,13 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import { newId } from '../../src/model/id.ts';
-import type { Id } from '../../src/model/id.ts';
-import type { Store } from '../../src/store/store.ts';
-import { acceptOne, makeClaim, makeEntry, makeFailure, makeSettlement, start } from './make.ts';
+import { acceptOne, makeClaim, makeFailure, makeSettlement, start } from './make.ts';
+import { tenantId } from './scene.ts';
+import type { StoreIt } from './scene.ts';
 
-/** The part of the conformance suite about the moves people and endpoints cause, and the end of retention. */
-export function describeMoves(current: () => Store): void {
-  const tenantId = 'acme';
-  let store: Store;
-  let a: Id;
-  let b: Id;
-  beforeEach(() => {
-    store = current();
-    [a, b] = [newId(start), newId(start)];
-  });
-  const statusOf = async (id: Id) => (await store.deliveries.get(tenantId, id))?.status;
-
+/** The part of the conformance suite about the moves people and endpoints cause. */
+export function describeMoves(it: StoreIt): void {
   describe('moves', () => {
-    it('holds and resumes the deliveries of one endpoint, oldest first', async () => {
+    it('holds and resumes the deliveries of one endpoint, oldest first', async ({ store, a, b, statusOf }) => {
       const ids = [];
       for (let i = 0; i < 3; i++) ids.push(await acceptOne(store, a, 'pending'));
       const neighbour = await acceptOne(store, b, 'pending');
@@ -52,7 +42,7 @@ export function describeMoves(current: () => Store): void {
       expect(await statusOf(sending)).toBe('sending');
     });
 
-    it('cancels what waits for a deleted endpoint', async () => {
+    it('cancels what waits for a deleted endpoint', async ({ store, a }) => {
       const [pending, held] = [await acceptOne(store, a, 'pending'), await acceptOne(store, a, 'held')];
       for (const from of ['pending', 'held'] as const) {
         await store.moveDeliveries({
@@ -75,7 +65,7 @@ export function describeMoves(current: () => Store): void {
       }
     });
 
-    it('refuses a move that the transition table does not have', async () => {
+    it('refuses a move that the transition table does not have', async ({ store, a }) => {
       const request = {
         tenantId,
         endpointId: a,
@@ -88,7 +78,7 @@ export function describeMoves(current: () => Store): void {
       await expect(store.moveDeliveries(request)).rejects.toThrow(/held/);
     });
 
-    it('redelivers with a schedule anew, the attempts counted on', async () => {
+    it('redelivers with a schedule anew, the attempts counted on', async ({ store, a, b }) => {
       const id = await acceptOne(store, a);
       await store.settle(makeFailure(id, { status: 'dead_letter', reason: 'endpoint_gone', dueAt: null }));
       await store.acknowledge(tenantId, id, start);
@@ -129,7 +119,7 @@ export function describeMoves(current: () => Store): void {
       expect((await store.deliveries.attempts(tenantId, id)).map(({ number }) => number)).toEqual([1, 2]);
     });
 
-    it('acknowledges dead letters and nothing else', async () => {
+    it('acknowledges dead letters and nothing else', async ({ store, a }) => {
       const id = await acceptOne(store, a);
       expect(await store.acknowledge(tenantId, id, start)).toBe(false);
       await store.settle(makeFailure(id, { status: 'dead_letter', reason: 'schedule_exhausted', dueAt: null }));
@@ -137,104 +127,6 @@ export function describeMoves(current: () => Store): void {
       expect(await store.acknowledge(tenantId, id, start + 1)).toBe(true);
       expect(await store.acknowledge(tenantId, id, start + 2)).toBe(true);
       expect((await store.deliveries.get(tenantId, id))?.acknowledgedAt).toBe(start + 1);
-    });
-  });
-
-  describe('prunes', () => {
-    it('deletes old events with all that hangs on them, in slices, across tenants', async () => {
-      const old = [];
-      for (let i = 0; i < 5; i++) {
-        const entry = makeEntry(
-          [a, b],
-          'sending',
-          { tenantId: i % 2 ? 'other' : tenantId, createdAt: start - 10_000 },
-          {
-            dedupe: [{ key: `k${i}`, fingerprint: 'f' }],
-          },
-        );
-        await store.accept([entry]);
-        for (const { id } of entry.deliveries) {
-          expect(await store.settle(makeSettlement(id, { tenantId: entry.event.tenantId }))).toBe(true);
-        }
-        old.push(entry);
-      }
-      const young = makeEntry([a]);
-      await store.accept([young]);
-      await store.settle(makeSettlement(young.deliveries[0]!.id));
-
-      const slices = [];
-      do slices.push(await store.prune({ before: start, limit: 2 }));
-      while (slices.at(-1)! > 0);
-      expect(slices).toEqual([2, 2, 1, 0]);
-      for (const { event, deliveries } of old) {
-        expect(await store.events.get(event.tenantId, event.id)).toBeNull();
-        expect(await store.deliveries.get(event.tenantId, deliveries[0]!.id)).toBeNull();
-        expect(await store.deliveries.attempts(event.tenantId, deliveries[1]!.id)).toEqual([]);
-      }
-      expect(await store.events.findOwnId(tenantId, 'k0')).toBeNull();
-      expect(await statusOf(young.deliveries[0]!.id)).toBe('delivered');
-    });
-
-    it('keeps events with an open delivery or an unfinished fan-out, and takes them once they ended', async () => {
-      const createdAt = start - 10_000;
-      const open = [];
-      for (const status of ['pending', 'held', 'sending'] as const)
-        open.push(await acceptOne(store, a, status, { createdAt }));
-      const unfinished = makeEntry([], 'pending', { createdAt }, { fanOutAfter: a });
-      await store.accept([unfinished]);
-      const ended = await acceptOne(store, a, 'sending', { createdAt });
-      await store.settle(makeSettlement(ended));
-      expect(await store.prune({ before: start, limit: 100 })).toBe(1);
-      expect(await store.prune({ before: start, limit: 100 })).toBe(0);
-      expect(await statusOf(open[0]!)).toBe('pending');
-      await store.extendFanOut({
-        tenantId,
-        eventId: unfinished.event.id,
-        deliveries: [],
-        from: a,
-        after: null,
-        now: start,
-      });
-      await store.settle(makeSettlement(open[2]!));
-      expect(await store.prune({ before: start, limit: 100 })).toBe(2);
-      expect(await store.deliveries.count({ tenantId }, 10)).toBe(2);
-    });
-
-    it('takes an event with very many deliveries', async () => {
-      const entry = makeEntry(
-        Array.from({ length: 5000 }, () => newId(start)),
-        'held',
-        { createdAt: start - 10_000 },
-      );
-      await store.accept([entry]);
-      for (const { endpointId } of entry.deliveries.slice(0, 1)) {
-        await store.moveDeliveries({
-          tenantId,
-          endpointId,
-          from: 'held',
-          to: 'cancelled',
-          reason: null,
-          limit: 1,
-          now: start,
-        });
-      }
-      expect(await store.prune({ before: start, limit: 10 })).toBe(0);
-      expect(await store.deliveries.count({ tenantId }, 10_000)).toBe(5000);
-      await Promise.all(
-        entry.deliveries.map(({ endpointId }) =>
-          store.moveDeliveries({
-            tenantId,
-            endpointId,
-            from: 'held',
-            to: 'cancelled',
-            reason: null,
-            limit: 1,
-            now: start,
-          }),
-        ),
-      );
-      expect(await store.prune({ before: start, limit: 10 })).toBe(1);
-      expect(await store.deliveries.count({ tenantId }, 10)).toBe(0);
     });
   });
 }

@@ -1,96 +1,14 @@
-import { describe, expect, it } from 'vitest';
-import type { ApiKey, EventType } from '../../src/model/tenant.ts';
+import { describe, expect } from 'vitest';
+import type { EventType } from '../../src/model/tenant.ts';
 import { newId } from '../../src/model/id.ts';
-import type { Store } from '../../src/store/store.ts';
-import { makeEndpoint, start } from './make.ts';
+import { makeKey, makeMember, makePlan, start } from './make.ts';
+import type { StoreIt } from './scene.ts';
 
 /** The part of the conformance suite about records that people edit and read. */
-export function describeRecords(current: () => Store): void {
-  describe('keeps endpoints', () => {
-    it('as they were given, secrets newest first', async () => {
-      const { endpoints } = current();
-      const older = { id: newId(start), value: 'older', createdAt: start, expiresAt: Date.now() + 60_000 };
-      const newer = { id: newId(start), value: 'newer', createdAt: start, expiresAt: null };
-      const full = makeEndpoint({ wireFormat: { body: 'payload' }, secrets: [newer, older] });
-      const bare = makeEndpoint({
-        tenantId: 'other',
-        description: null,
-        isActive: false,
-        disabledReason: 'by_user',
-        headers: null,
-        retryScheduleMs: null,
-        timeoutMs: null,
-        concurrency: null,
-        metadata: null,
-        secrets: [],
-      });
-      await endpoints.create({ ...full, secrets: [older, newer] });
-      await endpoints.create(bare);
-      expect(await endpoints.get('acme', full.id)).toEqual({ ...full, deletedAt: null });
-      expect(await endpoints.get('acme', bare.id)).toBeNull();
-      expect(await endpoints.all()).toEqual([full, bare]);
-    });
-
-    it('without secrets that have expired', async () => {
-      const { endpoints } = current();
-      const expired = { id: newId(start), value: 'gone', createdAt: start, expiresAt: Date.now() - 1 };
-      const endpoint = makeEndpoint();
-      await endpoints.create({ ...endpoint, secrets: [...endpoint.secrets, expired] });
-      expect((await endpoints.get('acme', endpoint.id))?.secrets).toEqual(endpoint.secrets);
-      expect((await endpoints.all())[0]?.secrets).toEqual(endpoint.secrets);
-    });
-
-    it('as the last update left them, secrets replaced', async () => {
-      const { endpoints } = current();
-      const endpoint = makeEndpoint();
-      await endpoints.create(endpoint);
-      const secrets = [{ id: newId(start), value: 'another', createdAt: start, expiresAt: null }];
-      const after = {
-        ...endpoint,
-        url: 'https://example.org/other',
-        isActive: false,
-        disabledReason: 'gone' as const,
-        secrets,
-        updatedAt: start + 1,
-      };
-      await endpoints.update(after);
-      expect(await endpoints.get('acme', endpoint.id)).toEqual({ ...after, deletedAt: null });
-    });
-
-    it('for their history once they are removed, without secrets, and brings them back for nobody', async () => {
-      const { endpoints } = current();
-      const endpoint = makeEndpoint();
-      await endpoints.create(endpoint);
-      await endpoints.remove('other', endpoint.id, start);
-      expect(await endpoints.get('acme', endpoint.id)).not.toBeNull();
-      await endpoints.remove('acme', endpoint.id, start + 5);
-      await endpoints.update({ ...endpoint, url: 'https://example.org/late' });
-      expect(await endpoints.get('acme', endpoint.id)).toBeNull();
-      expect(await endpoints.all()).toEqual([]);
-      expect(await endpoints.get('acme', endpoint.id, { deleted: true })).toMatchObject({
-        url: endpoint.url,
-        secrets: [],
-        deletedAt: start + 5,
-      });
-    });
-
-    it('once: the second of the same id is told so, and its neighbours are stored', async () => {
-      const { endpoints } = current();
-      const [endpoint, other] = [makeEndpoint(), makeEndpoint()];
-      const results = await Promise.allSettled([
-        endpoints.create(endpoint),
-        endpoints.create(endpoint),
-        endpoints.create(other),
-      ]);
-      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-      expect(results[1]).toMatchObject({ reason: { code: 'ALREADY_EXISTS' } });
-      expect(await endpoints.all()).toEqual([endpoint, other]);
-    });
-  });
-
-  describe('keeps the catalogue, tenants and keys', () => {
-    it('event types by name, the last put counting', async () => {
-      const { eventTypes } = current();
+export function describeRecords(it: StoreIt): void {
+  describe('keeps the catalogue, tenants, keys and plans', () => {
+    it('event types by name, the last put counting', async ({ store }) => {
+      const { eventTypes } = store;
       const type: EventType = {
         name: 'order.created',
         description: null,
@@ -109,41 +27,22 @@ export function describeRecords(current: () => Store): void {
       expect(await eventTypes.all()).toEqual([after]);
     });
 
-    it('tenants, the first creation counting', async () => {
-      const { tenants } = current();
-      await tenants.create({ id: 'b', name: null, wireFormat: null, createdAt: start });
-      await tenants.create({ id: 'a', name: 'A', wireFormat: 'grantex', createdAt: start });
-      await tenants.create({ id: 'a', name: 'Again', wireFormat: null, createdAt: start + 1 });
-      await tenants.update({ id: 'b', name: 'B', wireFormat: { body: 'payload' }, createdAt: start + 9 });
-      expect(await tenants.all()).toEqual([
-        { id: 'a', name: 'A', wireFormat: 'grantex', createdAt: start },
-        { id: 'b', name: 'B', wireFormat: { body: 'payload' }, createdAt: start },
-      ]);
+    it('tenants, the first creation counting', async ({ store }) => {
+      const { tenants } = store;
+      const first = { id: 'a', name: 'A', wireFormat: 'grantex', plan: 'pro', createdAt: start };
+      const second = { id: 'b', name: null, wireFormat: null, plan: null, createdAt: start };
+      await tenants.create(second);
+      await tenants.create(first);
+      await tenants.create({ ...first, name: 'Again', plan: null, createdAt: start + 1 });
+      const after = { ...second, name: 'B', wireFormat: { body: 'payload' }, plan: 'free' };
+      await tenants.update({ ...after, createdAt: start + 9 });
+      expect(await tenants.all()).toEqual([first, after]);
     });
 
-    it('keys by hash, with their uses and their first revocation', async () => {
-      const { apiKeys } = current();
-      const key: ApiKey & { hash: string } = {
-        id: newId(start),
-        tenantId: 'acme',
-        role: 'admin',
-        name: 'ci',
-        hint: 'ph_abc',
-        hash: 'h1',
-        createdAt: start,
-        lastUsedAt: null,
-        expiresAt: start + 9,
-        revokedAt: null,
-      };
-      const operator = {
-        ...key,
-        id: newId(start),
-        tenantId: null,
-        role: 'operator' as const,
-        name: null,
-        hash: 'h2',
-        expiresAt: null,
-      };
+    it('keys by hash, with their uses and their first revocation', async ({ store }) => {
+      const { apiKeys } = store;
+      const key = makeKey({ expiresAt: start + 9, memberId: newId(start), scopes: ['webhooks:read', 'events:write'] });
+      const operator = makeKey({ tenantId: null, role: 'operator', name: null });
       await apiKeys.create(key);
       await apiKeys.create(operator);
       await expect(apiKeys.create({ ...key, id: newId(start) })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
@@ -158,6 +57,89 @@ export function describeRecords(current: () => Store): void {
         { ...key, lastUsedAt: start + 1, revokedAt: start + 3 },
         { ...operator, lastUsedAt: start + 2 },
       ]);
+    });
+
+    it('plans by name, one of them the default', async ({ store }) => {
+      const { plans } = store;
+      const pro = makePlan({ isDefault: true });
+      const none = { endpointLimit: null, eventsPerDay: null, retentionDays: null, features: [] };
+      const free = makePlan({ name: 'free', ...none });
+      await plans.put(pro);
+      await plans.put(free);
+      expect(await plans.all()).toEqual([free, pro]);
+      const after = { ...free, endpointLimit: 0, isDefault: true, updatedAt: start + 1 };
+      await plans.put({ ...after, createdAt: start + 1 });
+      expect(await plans.all()).toEqual([after, { ...pro, isDefault: false }]);
+      await plans.put(after);
+      await plans.remove('pro');
+      await plans.remove('unknown');
+      expect(await plans.all()).toEqual([after]);
+    });
+  });
+
+  describe('keeps people', () => {
+    it('by tenant, each email once in it', async ({ store }) => {
+      const { members } = store;
+      const ada = makeMember({ email: 'ada@example.org' });
+      const [bob, nameless] = [makeMember({ name: 'Bob' }), makeMember({ name: null, role: 'owner' })];
+      const twin = { ...ada, id: newId(start) };
+      const results = await Promise.all([ada, bob, nameless, twin].map((member) => members.create(member)));
+      expect(results).toEqual([true, true, true, false]);
+      const other = { ...ada, id: newId(start), tenantId: 'other' };
+      expect(await members.create(other)).toBe(true);
+      const after = { ...bob, role: 'admin' as const, email: 'bob@example.org', updatedAt: start + 1 };
+      await members.update(after);
+      await members.update({ ...nameless, tenantId: 'other', name: 'Nobody' });
+      expect(await members.all()).toEqual([ada, after, nameless, other]);
+      await expect(members.update({ ...after, email: ada.email })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    });
+
+    it('with their sessions, until these end', async ({ store }) => {
+      const { sessions } = store;
+      const session = { hash: 's1', tenantId: 'acme', memberId: newId(start), createdAt: start, expiresAt: start + 9 };
+      const longer = { ...session, hash: 's2', expiresAt: start + 99 };
+      await sessions.create(session);
+      await sessions.create(longer);
+      expect(await sessions.all(start)).toEqual([session, longer]);
+      expect(await sessions.all(start + 9)).toEqual([longer]);
+      const later = { ...session, hash: 's3', createdAt: start + 9, expiresAt: start + 50 };
+      await sessions.create(later);
+      expect(await sessions.all(start)).toEqual([later, longer]);
+      await sessions.remove('s2');
+      await sessions.remove('unknown');
+      expect(await sessions.all(start)).toEqual([later]);
+    });
+
+    it('and with them, once removed, neither sessions nor keys', async ({ store }) => {
+      const { members, sessions, apiKeys } = store;
+      const [ada, bob] = [makeMember({ email: 'ada@example.org' }), makeMember()];
+      const keys = new Map([
+        ['adas', makeKey({ memberId: ada.id })],
+        ['revoked before', makeKey({ memberId: ada.id, revokedAt: start })],
+        ['bobs', makeKey({ memberId: bob.id })],
+        ['of an application', makeKey()],
+        ['of another tenant', makeKey({ tenantId: 'other', memberId: ada.id })],
+      ]);
+      for (const member of [ada, bob]) {
+        await members.create(member);
+        const session = { hash: member.id, memberId: member.id, createdAt: start, expiresAt: start + 9 };
+        await sessions.create({ ...session, tenantId: 'acme' });
+      }
+      for (const key of keys.values()) await apiKeys.create(key);
+      await members.remove('other', ada.id, start + 4);
+      expect(await members.all()).toEqual([ada, bob]);
+      await members.remove('acme', ada.id, start + 5);
+      expect(await members.all()).toEqual([bob]);
+      expect((await sessions.all(start)).map(({ memberId }) => memberId)).toEqual([bob.id]);
+      const revoked = new Map((await apiKeys.all()).map(({ id, revokedAt }) => [id, revokedAt]));
+      expect([...keys].map(([name, { id }]) => [name, revoked.get(id)])).toEqual([
+        ['adas', start + 5],
+        ['revoked before', start],
+        ['bobs', null],
+        ['of an application', null],
+        ['of another tenant', start + 4],
+      ]);
+      expect(await members.create({ ...makeMember(), email: ada.email })).toBe(true);
     });
   });
 }

@@ -1,7 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import { newId } from '../../src/model/id.ts';
 import type { Id } from '../../src/model/id.ts';
-import type { Store } from '../../src/store/store.ts';
 import {
   acceptOne,
   makeClaim,
@@ -12,40 +11,23 @@ import {
   makeSettlement,
   start,
 } from './make.ts';
+import { describeAttempts } from './conformance-attempts.ts';
 import { describeClaims } from './conformance-claims.ts';
+import { describeEndpoints } from './conformance-endpoints.ts';
 import { describeLists } from './conformance-lists.ts';
 import { describeMoves } from './conformance-moves.ts';
+import { describePrune } from './conformance-prune.ts';
 import { describeRecords } from './conformance-records.ts';
-
-/** A store of one engine, under test. */
-export interface StoreUnderTest {
-  /** Open, migrated and empty. */
-  store: Store;
-  /** Opens what is durable at this moment, as a new process would after this one was killed. */
-  afterCrash(): Promise<Store>;
-  dispose(): Promise<void>;
-}
-
-const tenantId = 'acme';
+import { makeIt, tenantId } from './scene.ts';
+import type { StoreUnderTest } from './scene.ts';
 
 /** What every adapter promises; each runs it with its own factory. */
 export function describeStore(name: string, factory: () => Promise<StoreUnderTest>): void {
   describe(`the ${name} store`, () => {
-    let underTest: StoreUnderTest;
-    let store: Store;
-    let a: Id;
-    let b: Id;
-    beforeEach(async () => {
-      underTest = await factory();
-      store = underTest.store;
-      [a, b] = [newId(start), newId(start)];
-    });
-    afterEach(() => underTest.dispose());
-
-    const statusOf = async (id: Id, from: Store = store) => (await from.deliveries.get(tenantId, id))?.status;
+    const it = makeIt(factory);
 
     describe('accepts', () => {
-      it('gives an event and its deliveries back as they were accepted', async () => {
+      it('gives an event and its deliveries back as they were accepted', async ({ store, a, b }) => {
         const event = makeEvent({
           ownId: 'own-1',
           category: 'order',
@@ -75,6 +57,10 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
           acknowledgedAt: null,
           eventType: 'order.created',
           eventOwnId: 'own-1',
+          eventGroup: 'g1',
+          eventCategory: 'order',
+          endpointOwnId: null,
+          endpointUrl: '',
         });
         expect(await store.deliveries.get(tenantId, deliveries[1]!.id)).toMatchObject({
           status: 'pending',
@@ -86,17 +72,36 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         });
       });
 
-      it('has made durable what it has answered', async () => {
+      it('holds what is over the quota with that reason, now and in later slices', async ({
+        store,
+        a,
+        b,
+        statusOf,
+      }) => {
+        const overQuota = (endpointId: Id) => ({ ...makeDelivery(endpointId, 'held'), reason: 'over_quota' as const });
+        const entry = makeEntry([], 'held', {}, { fanOutAfter: a, deliveries: [overQuota(a)] });
+        await store.accept([entry]);
+        const later = overQuota(b);
+        const { id: eventId } = entry.event;
+        await store.extendFanOut({ tenantId, eventId, deliveries: [later], from: a, after: null, now: start });
+        for (const { id } of [entry.deliveries[0]!, later]) {
+          expect(await statusOf(id)).toBe('held');
+          expect(await store.deliveries.get(tenantId, id)).toMatchObject({ reason: 'over_quota', dueAt: null });
+        }
+        expect(await store.endpointsHaving('held')).toHaveLength(2);
+      });
+
+      it('has made durable what it has answered', async ({ store, a, underTest }) => {
         const id = await acceptOne(store, a);
         const crashed = await underTest.afterCrash();
         expect(await crashed.deliveries.get(tenantId, id)).toMatchObject({ id, endpointId: a });
       });
 
-      it('answers no entries with no outcomes', async () => {
+      it('answers no entries with no outcomes', async ({ store }) => {
         expect(await store.accept([])).toEqual([]);
       });
 
-      it('stores one event for one key, in one call, in one batch and later', async () => {
+      it('stores one event for one key, in one call, in one batch and later', async ({ store, a, b }) => {
         const dedupe = [{ key: 'k', fingerprint: 'f' }];
         const entries = [1, 2, 3, 4].map(() => makeEntry([a, b], 'pending', {}, { dedupe }));
         const duplicate = {
@@ -117,7 +122,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.events.findOwnId(tenantId, 'k')).toBe(entries[0]!.event.id);
       });
 
-      it('tells a key that comes with another body', async () => {
+      it('tells a key that comes with another body', async ({ store, a }) => {
         const entry = makeEntry([a], 'pending', { ownId: 'mine' }, { dedupe: [{ key: 'k', fingerprint: 'f' }] });
         await store.accept([entry]);
         const other = makeEntry([a], 'pending', {}, { dedupe: [{ key: 'k', fingerprint: 'g' }] });
@@ -127,7 +132,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.events.get(tenantId, other.event.id)).toBeNull();
       });
 
-      it('calls two keys of two events a conflict, and one known key of two a duplicate', async () => {
+      it('calls two keys of two events a conflict, and one known key of two a duplicate', async ({ store }) => {
         const key = (name: string) => ({ key: name, fingerprint: 'f' });
         const [first, second] = [
           makeEntry([], 'pending', {}, { dedupe: [key('1')] }),
@@ -143,13 +148,13 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.events.findOwnId(tenantId, '3')).toBeNull();
       });
 
-      it('keeps the keys of tenants apart', async () => {
+      it('keeps the keys of tenants apart', async ({ store }) => {
         const dedupe = [{ key: 'k', fingerprint: 'f' }];
         const [outcome] = [await store.accept([makeEntry([], 'pending', {}, { dedupe })])];
         expect(await store.accept([makeEntry([], 'pending', { tenantId: 'other' }, { dedupe })])).toEqual(outcome);
       });
 
-      it('refuses one wrong call and stores its neighbours of the same batch', async () => {
+      it('refuses one wrong call and stores its neighbours of the same batch', async ({ store, a, b }) => {
         const taken = makeEntry([a]);
         await store.accept([taken]);
         const [before, wrong, after] = await Promise.allSettled([
@@ -161,7 +166,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.deliveries.count({ tenantId }, 100)).toBe(3);
       });
 
-      it('adds slices of a fan-out, and names those a crash cut off', async () => {
+      it('adds slices of a fan-out, and names those a crash cut off', async ({ store, a, b }) => {
         const entry = makeEntry([a], 'sending', {}, { fanOutAfter: a });
         const other = makeEntry([a], 'sending', {}, { fanOutAfter: b });
         await store.accept([entry, other]);
@@ -184,7 +189,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.deliveries.count({ tenantId, eventId }, 10)).toBe(2);
       });
 
-      it('adds deliveries of a stored event, for each endpoint once', async () => {
+      it('adds deliveries of a stored event, for each endpoint once', async ({ store, a, b }) => {
         const entry = makeEntry([a]);
         await store.accept([entry]);
         const add = () =>
@@ -202,7 +207,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
     });
 
     describe('settles', () => {
-      it('writes the attempt and ends the delivery', async () => {
+      it('writes the attempt and ends the delivery', async ({ store, a, underTest }) => {
         const id = await acceptOne(store, a);
         const settlement = makeSettlement(id);
         expect(await store.settle(settlement)).toBe(true);
@@ -215,7 +220,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await (await underTest.afterCrash()).deliveries.attempts(tenantId, id)).toEqual([settlement.attempt]);
       });
 
-      it('keeps every attempt over retries to the dead letter', async () => {
+      it('keeps every attempt over retries to the dead letter', async ({ store, a }) => {
         const id = await acceptOne(store, a);
         await store.settle(makeFailure(id));
         expect(await store.deliveries.get(tenantId, id)).toMatchObject({
@@ -251,7 +256,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         ]);
       });
 
-      it('releases and holds without an attempt', async () => {
+      it('releases and holds without an attempt', async ({ store, a, b, statusOf }) => {
         const [released, held] = [await acceptOne(store, a), await acceptOne(store, b)];
         const unsent = { attempt: null, attemptCount: 0 };
         expect(await store.settle(makeSettlement(released, { ...unsent, status: 'pending', dueAt: start }))).toBe(true);
@@ -263,7 +268,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.deliveries.attempts(tenantId, released)).toEqual([]);
       });
 
-      it('changes nothing for who does not hold the lease', async () => {
+      it('changes nothing for who does not hold the lease', async ({ store, a, statusOf }) => {
         const id = await acceptOne(store, a);
         expect(await store.settle(makeSettlement(id, { tenantId: 'other' }))).toBe(false);
         expect(await store.settle(makeSettlement(newId(start)))).toBe(false);
@@ -274,7 +279,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await store.deliveries.attempts(tenantId, id)).toHaveLength(1);
       });
 
-      it('refuses what the transition table does not have', async () => {
+      it('refuses what the transition table does not have', async ({ store, a, statusOf }) => {
         const id = await acceptOne(store, a);
         await expect(store.settle(makeSettlement(id, { status: 'sending' }))).rejects.toThrow(/sending/);
         await expect(store.settle(makeSettlement(id, { status: 'pending' }))).rejects.toThrow(/dueAt/);
@@ -282,7 +287,12 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         expect(await statusOf(id)).toBe('sending');
       });
 
-      it('gives a new session what the old one was sending, and refuses the old lease', async () => {
+      it('gives a new session what the old one was sending, and refuses the old lease', async ({
+        store,
+        a,
+        statusOf,
+        underTest,
+      }) => {
         const id = await acceptOne(store, a);
         const done = await acceptOne(store, a);
         await store.settle(makeSettlement(done));
@@ -297,13 +307,16 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
       });
     });
 
-    describeClaims(() => store);
-    describeMoves(() => store);
-    describeLists(() => store);
-    describeRecords(() => store);
+    describeClaims(it);
+    describeMoves(it);
+    describeLists(it);
+    describeAttempts(it);
+    describePrune(it);
+    describeEndpoints(it);
+    describeRecords(it);
 
     describe('as a whole', () => {
-      it('answers a check while it is open and refuses everything once it is closed', async () => {
+      it('answers a check while it is open and refuses everything once it is closed', async ({ store, a }) => {
         await store.check();
         const late = acceptOne(store, a);
         await store.close();
@@ -317,7 +330,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         await expect(store.tenants.all()).rejects.toMatchObject(unavailable);
       });
 
-      it('gives back at close what it was sending, and opens again', async () => {
+      it('gives back at close what it was sending, and opens again', async ({ store, a, statusOf }) => {
         const id = await acceptOne(store, a);
         await store.close();
         await store.open({ migrate: false, now: Date.now() });

@@ -7,6 +7,7 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/model/id.ts';
 import { createKeyRing } from '../../src/store/seal.ts';
+import { migrations } from '../../src/store/sqlite/migrations/index.ts';
 import { createSqliteStore, pendingMigrations } from '../../src/store/sqlite/store.ts';
 import type { SqliteStore, SqliteStoreOptions } from '../../src/store/sqlite/store.ts';
 import { acceptOne, makeClaim, makeEndpoint, makeEntry, makeSettlement, start } from './make.ts';
@@ -83,18 +84,51 @@ describe('the embedded store', () => {
 
   describe('migrates', () => {
     it('only where it is told to', async () => {
-      expect(pendingMigrations(folder)).toEqual(['001-first']);
+      expect(pendingMigrations(folder)).toEqual(['001-first', '002-people-and-plans']);
       await expect(create().open({ migrate: false, now: start })).rejects.toThrow(/posthorn migrate/);
       await (await open()).close();
       expect(pendingMigrations(folder)).toEqual([]);
       await create().open({ migrate: false, now: start });
     });
 
+    it('a store of the first version with all that is in it', async () => {
+      const { number, name, sql, checksum } = migrations[0]!;
+      const db = new Database(join(folder, 'posthorn.db'));
+      db.exec(sql);
+      db.exec('CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT, checksum TEXT, applied_at INTEGER)');
+      db.prepare('INSERT INTO migrations VALUES (?, ?, ?, 0)').run(number, name, checksum);
+      db.exec(`INSERT INTO tenants VALUES ('acme', 'Acme', NULL, 5)`);
+      db.exec(`INSERT INTO api_keys VALUES ('K', 'acme', 'admin', NULL, 'ph_', 'h', 5, NULL, NULL, NULL)`);
+      const endpoint = { ...makeEndpoint(), secrets: [] };
+      db.prepare(
+        `INSERT INTO endpoints (tenant_id, id, url, events, is_active, wire_format, created_at, updated_at)
+         VALUES ('acme', ?, ?, '["*"]', 1, '"standard"', 5, 5)`,
+      ).run(endpoint.id, endpoint.url);
+      db.exec(`INSERT INTO events VALUES ('acme', 'E', NULL, 'a.b', 5, NULL, 'g', NULL, 5, NULL, '{}')`);
+      db.prepare(
+        `INSERT INTO deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
+         VALUES ('acme', 'D', 'E', ?, 'dead_letter', 0, 0, 5, 5)`,
+      ).run(endpoint.id);
+      db.close();
+      expect(pendingMigrations(folder)).toEqual(['002-people-and-plans']);
+
+      const store = await open();
+      expect(await store.tenants.all()).toEqual([
+        { id: 'acme', name: 'Acme', wireFormat: null, plan: null, createdAt: 5 },
+      ]);
+      expect(await store.apiKeys.all()).toMatchObject([{ id: 'K', memberId: null, scopes: null }]);
+      expect(await store.endpoints.all()).toMatchObject([{ id: endpoint.id, ownId: null }]);
+      expect(await store.endpoints.create(endpoint)).toEqual({ kind: 'taken' });
+      const failed = { tenantId: 'acme', status: ['dead_letter', 'cancelled'] as const, group: 'g' };
+      const rows = await store.deliveries.list(failed, { limit: 9, before: null });
+      expect(rows).toMatchObject([{ id: 'D', endpointUrl: endpoint.url, eventGroup: 'g' }]);
+    });
+
     it.each([
       [
         'a newer version',
-        "INSERT INTO migrations VALUES (2, 'later', 'x', 0)",
-        /newer Posthorn \(migration 2 "later"\)/,
+        "INSERT INTO migrations VALUES (3, 'later', 'x', 0)",
+        /newer Posthorn \(migration 3 "later"\)/,
       ],
       ['an edited migration', "UPDATE migrations SET checksum = 'x'", /not the one this Posthorn knows/],
     ])('not a store of %s', async (_, sql, message) => {
@@ -105,6 +139,25 @@ describe('the embedded store', () => {
       await expect(create().open({ migrate: true, now: start })).rejects.toThrow(message);
       expect(() => pendingMigrations(folder)).toThrow(message);
     });
+  });
+
+  it('knows the idempotency key of an endpoint for 24 hours', async () => {
+    let now = start;
+    const store = await open({ now: () => now });
+    const create = () =>
+      store.endpoints.create(makeEndpoint({ createdAt: 0 }), { dedupe: { key: 'k', fingerprint: 'f' } });
+    expect(await create()).toEqual({ kind: 'created' });
+    now += 24 * 3_600_000 - 1;
+    expect(await create()).toMatchObject({ kind: 'repeated' });
+    now += 1;
+    expect(await create()).toEqual({ kind: 'created' });
+    expect(await create()).toMatchObject({ kind: 'repeated' });
+    now += 24 * 3_600_000;
+    await store.endpoints.create(makeEndpoint(), { dedupe: { key: 'l', fingerprint: 'f' } });
+    await store.close();
+    const db = new Database(join(folder, 'posthorn.db'), { readonly: true });
+    expect(db.prepare('SELECT key FROM endpoint_keys').pluck().all()).toEqual(['l']);
+    db.close();
   });
 
   describe('enforces the states in SQL', () => {
@@ -187,7 +240,7 @@ describe('the embedded store', () => {
       expect(acknowledged.length).toBeGreaterThan(20);
       expect(await store.deliveries.count({ tenantId: 'acme' }, 10_000)).toBe(acknowledged.length);
       for (const id of acknowledged) expect(await store.settle(makeSettlement(id))).toBe(true);
-      expect(await store.prune({ before: start + 1, limit: 10 })).toBe(10);
+      expect(await store.prune({ before: start + 1, limit: 10, beforeOf: new Map() })).toBe(10);
       await acceptOne(store, newId(start));
       await store.close();
       expect(integrityOf(folder)).toBe('ok');

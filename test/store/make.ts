@@ -2,6 +2,7 @@ import type { Endpoint } from '../../src/model/endpoint.ts';
 import type { Event } from '../../src/model/event.ts';
 import { newDeliveryId, newId } from '../../src/model/id.ts';
 import type { Id } from '../../src/model/id.ts';
+import type { ApiKey, Member, Plan } from '../../src/model/tenant.ts';
 import type { AcceptEntry, ClaimRequest, NewDelivery, Settlement, Store } from '../../src/store/store.ts';
 
 export const start = Date.UTC(2026, 0, 15, 9, 30);
@@ -94,6 +95,7 @@ export function makeEndpoint(changes: Partial<Endpoint> = {}): Endpoint {
   return {
     id: newId(start),
     tenantId: 'acme',
+    ownId: null,
     url: 'https://example.org/hook',
     events: ['order.*', 'grant.created'],
     description: 'orders',
@@ -106,6 +108,52 @@ export function makeEndpoint(changes: Partial<Endpoint> = {}): Endpoint {
     concurrency: 4,
     metadata: { region: 'eu' },
     secrets: [{ id: newId(start), value: 'whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs', createdAt: start, expiresAt: null }],
+    createdAt: start,
+    updatedAt: start,
+    ...changes,
+  };
+}
+
+export function makeKey(changes: Partial<ApiKey & { hash: string }> = {}): ApiKey & { hash: string } {
+  const id = newId(start);
+  return {
+    id,
+    tenantId: 'acme',
+    role: 'admin',
+    memberId: null,
+    scopes: null,
+    name: 'ci',
+    hint: 'ph_abc',
+    hash: `hash of ${id}`,
+    createdAt: start,
+    lastUsedAt: null,
+    expiresAt: null,
+    revokedAt: null,
+    ...changes,
+  };
+}
+
+export function makeMember(changes: Partial<Member> = {}): Member {
+  return {
+    id: newId(start),
+    tenantId: 'acme',
+    name: 'Ada',
+    email: null,
+    role: 'member',
+    createdAt: start,
+    updatedAt: start,
+    ...changes,
+  };
+}
+
+export function makePlan(changes: Partial<Plan> = {}): Plan {
+  return {
+    name: 'pro',
+    endpointLimit: 5,
+    eventsPerDay: 1000,
+    retentionDays: 90,
+    features: ['webhooks', 'replay'],
+    isDefault: false,
     createdAt: start,
     updatedAt: start,
     ...changes,

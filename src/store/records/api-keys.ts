@@ -1,3 +1,4 @@
+import type { Scope } from '../../model/scope.ts';
 import type { Store } from '../store.ts';
 import type { RecordDriver } from './driver.ts';
 
@@ -9,6 +10,8 @@ export function createApiKeys({ db, read, change }: RecordDriver): Store['apiKey
         id: row.id,
         tenantId: row.tenant_id,
         role: row.role,
+        memberId: row.member_id,
+        scopes: row.scopes === null ? null : (JSON.parse(row.scopes) as Scope[]),
         name: row.name,
         hint: row.hint,
         hash: row.hash,
@@ -24,6 +27,8 @@ export function createApiKeys({ db, read, change }: RecordDriver): Store['apiKey
           id: key.id,
           tenant_id: key.tenantId,
           role: key.role,
+          member_id: key.memberId,
+          scopes: key.scopes === null ? null : JSON.stringify(key.scopes),
           name: key.name,
           hint: key.hint,
           hash: key.hash,

@@ -6,6 +6,15 @@ import { firstIdAt } from '../../model/id.ts';
 const SLACK_MS = 3 * 3_600_000;
 
 /**
+ * The condition for rows created at or after `from` (epoch ms). Where the id leaves no doubt, the row is not looked at:
+ * a count then stays within the index.
+ */
+export function createdFrom(id: string, createdAt: string, from: number): RawBuilder<SqlBool> {
+  const ids = sql.ref(id);
+  return sql<SqlBool>`${ids} >= ${firstIdAt(from)} and (${ids} >= ${firstIdAt(from + SLACK_MS)} or ${sql.ref(createdAt)} >= ${from})`;
+}
+
+/**
  * The condition for rows created at or after `from` and before `to` (epoch ms; undefined = no bound). The time decides;
  * the id, which carries a time never before the row's own, bounds how much of the index is walked.
  */
@@ -17,7 +26,7 @@ export function createdBetween(
 ): RawBuilder<SqlBool> {
   const terms = [sql<SqlBool>`1 = 1`];
   if (from !== undefined) {
-    terms.push(sql`${sql.ref(id)} >= ${firstIdAt(from)}`, sql`${sql.ref(createdAt)} >= ${from}`);
+    terms.push(createdFrom(id, createdAt, from));
   }
   if (to !== undefined) {
     terms.push(sql`${sql.ref(id)} < ${firstIdAt(to + SLACK_MS)}`, sql`${sql.ref(createdAt)} < ${to}`);

@@ -1,13 +1,26 @@
 import { sql } from 'kysely';
+import type { RawBuilder, SqlBool } from 'kysely';
 import { deliveryStatuses, isEnd } from '../../model/delivery.ts';
 import type { DeliveryReason, DeliveryStatus } from '../../model/delivery.ts';
-import type { Attempt } from '../../model/attempt.ts';
 import type { DeliveryFilter, DeliveryRow, Store } from '../store.ts';
+import { createAttempts } from './attempts.ts';
 import { createdBetween } from './created-between.ts';
 import type { RecordDriver } from './driver.ts';
 
 /** A type with so few events is looked up by its events; a more common one is met soon enough walking the deliveries. */
 const RARE_EVENTS = 500;
+/** The same for a group, whose events have an index. 20,000 cost some 60 ms. */
+const GROUP_EVENTS = 20_000;
+
+/** Their partial indexes need these very words, in this order. */
+const FAILED: readonly DeliveryStatus[] = ['dead_letter', 'cancelled'];
+
+/**
+ * How the events that a filter asks for are met: `any`, it asks for none; `ids`, these few; `gathered`, all of a group
+ * are looked up first; `walked`, there are so many that deliveries are walked and their events checked.
+ */
+type Events = { by: 'any' | 'gathered' | 'walked' } | { by: 'ids'; ids: readonly string[] };
+const ANY: Events = { by: 'any' };
 
 interface Row {
   id: string;
@@ -25,75 +38,75 @@ interface Row {
   acknowledged_at: number | null;
   type: string;
   own_id: string | null;
+  group_key: string | null;
+  category: string | null;
+  endpoint_own_id: string | null;
+  url: string | null;
 }
 
 export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
   const { db, read } = driver;
 
-  /** Deliveries of a tenant that match. `eventIds`: those of a rare type, in place of the type. */
-  function matching(filter: DeliveryFilter, eventIds: readonly string[] | null) {
-    let query = db.selectFrom('deliveries as d').where('d.tenant_id', '=', filter.tenantId);
-    // Statuses are literals, not bound values: only so do partial indexes apply.
-    const { status } = filter;
-    if (status?.length === 1) query = query.where('d.status', '=', sql.lit(status[0]!));
-    else if (status)
-      query = query.where(
-        'd.status',
-        'in',
-        status.map((one) => sql.lit(one)),
-      );
-    if (status?.length && status.every((one) => !isEnd(one))) {
+  /** Deliveries of a tenant that match. `events`: from {@link eventsOf}. */
+  function matching(filter: DeliveryFilter, events: Events) {
+    const { tenantId, endpointId, status } = filter;
+    let query = db.selectFrom('deliveries as d').where('d.tenant_id', '=', tenantId);
+    if (status) query = query.where(isOneOf('d.status', status));
+    if (status?.length && status.every((one) => FAILED.includes(one))) {
+      query = query.where(isOneOf('d.status', FAILED));
+    } else if (status?.length && status.every((one) => !isEnd(one))) {
       // Few of very many, and their indexes are in another order: gathered first, or the whole history would be walked.
       query = query.where('d.id', 'in', (from) => {
-        let open = from
-          .selectFrom('deliveries as open')
-          .select('open.id')
-          .where('open.tenant_id', '=', filter.tenantId);
-        if (filter.endpointId !== undefined) open = open.where('open.endpoint_id', '=', filter.endpointId);
+        const open = from.selectFrom('deliveries as open').select('open.id').where('open.tenant_id', '=', tenantId);
         return status
-          .map((one) => open.where('open.status', '=', sql.lit(one)))
+          .map((one) => {
+            const those = open.where(isOneOf('open.status', [one]));
+            if (endpointId === undefined) return those;
+            // What is leased fits in memory and is in order of tenants only; by endpoint, its history would be walked.
+            if (one === 'sending') return those.where(sql`open.endpoint_id || ''`, '=', endpointId);
+            return those.where('open.endpoint_id', '=', endpointId);
+          })
           .reduce((all, one) => all.unionAll(one));
       });
     }
-    if (filter.endpointId !== undefined) query = query.where('d.endpoint_id', '=', filter.endpointId);
+    if (endpointId !== undefined) query = query.where('d.endpoint_id', '=', endpointId);
     if (filter.eventId !== undefined) query = query.where('d.event_id', '=', filter.eventId);
-    if (eventIds) query = query.where('d.event_id', 'in', eventIds);
-    else if (filter.eventType !== undefined) {
-      const { eventType } = filter;
-      query = query.where((where) =>
-        where.exists(
-          where
-            .selectFrom('events as typed')
-            .select(sql.lit(1).as('one'))
-            .whereRef('typed.tenant_id', '=', 'd.tenant_id')
-            .whereRef('typed.id', '=', 'd.event_id')
-            .where('typed.type', '=', eventType),
-        ),
-      );
+    if (events.by === 'ids') query = query.where('d.event_id', 'in', events.ids);
+    else if (events.by === 'gathered') query = query.where('d.event_id', 'in', eventsWith(filter).select('e.id'));
+    else if (events.by === 'walked') {
+      const theirs = eventsWith(filter).whereRef('e.id', '=', 'd.event_id' as never);
+      query = query.where((where) => where.exists(theirs.select(sql.lit(1).as('one'))));
     }
+    if (filter.attempted !== undefined) query = query.where('d.attempt_count', filter.attempted ? '>' : '=', 0);
     if (filter.acknowledged !== undefined)
       query = query.where('d.acknowledged_at', filter.acknowledged ? 'is not' : 'is', null);
     return query.where(createdBetween('d.id', 'd.created_at', filter.from, filter.to));
   }
 
-  /** The events of a rare type; null where the type is common or not asked for. */
-  async function rareEvents({ tenantId, eventType, eventId }: DeliveryFilter): Promise<string[] | null> {
-    if (eventType === undefined || eventId !== undefined) return null;
-    const rows = await read(
-      db
-        .selectFrom('events')
-        .select('id')
-        .where('tenant_id', '=', tenantId)
-        .where('type', '=', eventType)
-        .limit(RARE_EVENTS),
-    );
-    return rows.length < RARE_EVENTS ? rows.map(({ id }) => id) : null;
+  function eventsWith({ tenantId, eventType, group }: DeliveryFilter) {
+    let query = db.selectFrom('events as e').where('e.tenant_id', '=', tenantId);
+    if (group !== undefined) query = query.where('e.group_key', '=', group);
+    if (eventType !== undefined) query = query.where('e.type', '=', eventType);
+    return query;
+  }
+
+  async function eventsOf(filter: DeliveryFilter): Promise<Events> {
+    if (filter.eventType === undefined && filter.group === undefined) return ANY;
+    if (filter.eventId !== undefined) return { by: 'walked' };
+    const rows = await read(eventsWith(filter).select('e.id').limit(RARE_EVENTS));
+    if (rows.length < RARE_EVENTS) return { by: 'ids', ids: rows.map(({ id }) => id) };
+    if (filter.group === undefined) return { by: 'walked' };
+    const [more] = await read(eventsWith(filter).select('e.id').limit(1).offset(GROUP_EVENTS));
+    return { by: more ? 'walked' : 'gathered' };
   }
 
   const withEvent = (query: ReturnType<typeof matching>) =>
     query
       .innerJoin('events as e', (join) =>
         join.onRef('e.tenant_id', '=', 'd.tenant_id').onRef('e.id', '=', 'd.event_id'),
+      )
+      .leftJoin('endpoints as endpoint', (join) =>
+        join.onRef('endpoint.tenant_id', '=', 'd.tenant_id').onRef('endpoint.id', '=', 'd.endpoint_id'),
       )
       .select([
         'd.id',
@@ -111,18 +124,25 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
         'd.acknowledged_at',
         'e.type',
         'e.own_id',
+        'e.group_key',
+        'e.category',
+        'endpoint.own_id as endpoint_own_id',
+        'endpoint.url',
       ]);
+
+  const rowsOf = async (tenantId: string, ids: readonly string[]) =>
+    (await read(withEvent(matching({ tenantId }, ANY).where('d.id', 'in', ids)))).map(toDelivery);
 
   return {
     async get(tenantId, id) {
-      const [row] = await read(withEvent(matching({ tenantId }, null).where('d.id', '=', id)));
+      const [row] = await read(withEvent(matching({ tenantId }, ANY).where('d.id', '=', id)));
       return row ? toDelivery(row) : null;
     },
 
     async list(filter, { limit, before, offset }) {
-      const eventIds = await rareEvents(filter);
-      if (eventIds?.length === 0) return [];
-      let query = withEvent(matching(filter, eventIds));
+      const events = await eventsOf(filter);
+      if (isNone(events)) return [];
+      let query = withEvent(matching(filter, events));
       if (before !== null) query = query.where('d.id', '<', before);
       const rows = await read(
         query
@@ -134,22 +154,22 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
     },
 
     async count(filter, limit) {
-      const eventIds = await rareEvents(filter);
-      if (eventIds?.length === 0) return 0;
-      const found = matching(filter, eventIds).select(sql.lit(1).as('one')).limit(limit).as('found');
+      const events = await eventsOf(filter);
+      if (isNone(events)) return 0;
+      const found = matching(filter, events).select(sql.lit(1).as('one')).limit(limit).as('found');
       const [row] = await read(db.selectFrom(found).select((select) => select.fn.countAll<number>().as('count')));
       return Number(row!.count);
     },
 
     async countByStatus(filter) {
-      const eventIds = await rareEvents(filter);
+      const events = await eventsOf(filter);
       const counts = Object.fromEntries(deliveryStatuses.map((status) => [status, 0])) as Record<
         DeliveryStatus,
         number
       >;
-      if (eventIds?.length === 0) return counts;
+      if (isNone(events)) return counts;
       const rows = await read(
-        matching(filter, eventIds)
+        matching(filter, events)
           .select(['d.status', (select) => select.fn.countAll<number>().as('count')])
           .groupBy('d.status'),
       );
@@ -157,42 +177,38 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
       return counts;
     },
 
-    async attempts(tenantId, deliveryId) {
-      const rows = await read(
+    async tenantOf(id) {
+      const [row] = await read(
         db
-          .selectFrom('attempts')
-          .selectAll()
-          .where('tenant_id', '=', tenantId)
-          .where('delivery_id', '=', deliveryId)
-          .orderBy('number'),
+          .selectFrom('tenants as t')
+          .select('t.id')
+          .where((where) =>
+            where.exists(
+              where
+                .selectFrom('deliveries as d')
+                .select(sql.lit(1).as('one'))
+                .whereRef('d.tenant_id', '=', 't.id')
+                .where('d.id', '=', id),
+            ),
+          )
+          .limit(1),
       );
-      return rows.map(toAttempt);
+      return row?.id ?? null;
     },
 
-    async recentAttempts(tenantId, endpointId, limit) {
-      // Of the newest deliveries that were attempted: an index on the time of attempts would cost every delivery more.
-      const newest = db
-        .selectFrom('deliveries')
-        .select('id')
-        .where('tenant_id', '=', tenantId)
-        .where('endpoint_id', '=', endpointId)
-        .where('attempt_count', '>', 0)
-        .orderBy('id', 'desc')
-        .limit(limit)
-        .as('d');
-      const rows = await read(
-        db
-          .selectFrom(newest)
-          .innerJoin('attempts as a', (join) =>
-            join.onRef('a.delivery_id', '=', 'd.id').on('a.tenant_id', '=', tenantId),
-          )
-          .selectAll('a')
-          .orderBy('a.started_at', 'desc')
-          .limit(limit),
-      );
-      return rows.map(toAttempt);
-    },
+    ...createAttempts(driver, rowsOf),
   };
+}
+
+function isNone(events: Events): boolean {
+  return events.by === 'ids' && events.ids.length === 0;
+}
+
+/** Statuses are literals, not bound values: only so do partial indexes apply. */
+function isOneOf(column: string, statuses: readonly DeliveryStatus[]): RawBuilder<SqlBool> {
+  const [first] = statuses;
+  if (statuses.length === 1) return sql`${sql.ref(column)} = ${sql.lit(first)}`;
+  return sql`${sql.ref(column)} in (${sql.join(statuses.map((one) => sql.lit(one)))})`;
 }
 
 function toDelivery(row: Row): DeliveryRow {
@@ -212,27 +228,9 @@ function toDelivery(row: Row): DeliveryRow {
     acknowledgedAt: row.acknowledged_at,
     eventType: row.type,
     eventOwnId: row.own_id,
-  };
-}
-
-function toAttempt(row: {
-  delivery_id: string;
-  number: number;
-  started_at: number;
-  duration_ms: number;
-  succeeded: number;
-  status_code: number | null;
-  failure: string | null;
-  detail: string;
-}): Attempt {
-  return {
-    deliveryId: row.delivery_id,
-    number: row.number,
-    startedAt: row.started_at,
-    durationMs: row.duration_ms,
-    succeeded: row.succeeded === 1,
-    statusCode: row.status_code,
-    failure: row.failure,
-    detail: row.detail,
+    eventGroup: row.group_key,
+    eventCategory: row.category,
+    endpointOwnId: row.endpoint_own_id,
+    endpointUrl: row.url ?? '',
   };
 }

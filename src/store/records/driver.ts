@@ -7,6 +7,12 @@ export interface Statement {
   parameters: readonly unknown[];
 }
 
+/** What kept a change from being made. */
+export interface Objection {
+  index: number;
+  row: unknown;
+}
+
 /** What the records need of an engine. Kysely compiles for its dialect, the engine runs. */
 export interface RecordDriver {
   /** Compiles only; it has no connection of its own. */
@@ -15,4 +21,12 @@ export interface RecordDriver {
   readonly read: <Row>(query: { compile(): CompiledQuery<Row> }) => Promise<Row[]>;
   /** All of them as one unit, durable when it resolves; to the rows each one changed. */
   readonly change: (queries: readonly { compile(): CompiledQuery }[]) => Promise<number[]>;
+  /**
+   * The same unless one of the objections, asked in turn within the same unit, finds a row: then nothing changes, and
+   * it resolves to the first that did, by its index, and its row. Null: no objection, and everything is changed.
+   */
+  readonly changeUnless: (
+    objections: readonly { compile(): CompiledQuery }[],
+    queries: readonly { compile(): CompiledQuery }[],
+  ) => Promise<Objection | null>;
 }

@@ -1,16 +1,20 @@
-import type { Selectable } from 'kysely';
+import { sql } from 'kysely';
+import type { CompiledQuery, Selectable } from 'kysely';
 import type { Endpoint } from '../../model/endpoint.ts';
 import type { KeyRing } from '../seal.ts';
-import type { Store } from '../store.ts';
+import type { CreateEndpointOptions, CreateEndpointOutcome, Store } from '../store.ts';
 import type { RecordDriver } from './driver.ts';
 import type { Tables } from './tables.ts';
+
+/** How long a repeated creation is recognised by its idempotency key. */
+const KEY_MS = 24 * 3_600_000;
 
 type EndpointRow = Selectable<Tables['endpoints']>;
 type SecretRow = Selectable<Tables['secrets']>;
 
 /** Secrets are sealed before they leave this module and unsealed as they come back; expired ones are dropped on read. */
 export function createEndpoints(
-  { db, read, change }: RecordDriver,
+  { db, read, change, changeUnless }: RecordDriver,
   ring: KeyRing,
   now: () => number,
 ): Store['endpoints'] {
@@ -24,6 +28,7 @@ export function createEndpoints(
   const toEndpoint = (row: EndpointRow, secrets: readonly SecretRow[]): Endpoint => ({
     id: row.id,
     tenantId: row.tenant_id,
+    ownId: row.own_id,
     url: row.url,
     events: JSON.parse(row.events) as string[],
     description: row.description,
@@ -46,6 +51,7 @@ export function createEndpoints(
   });
 
   const columns = (endpoint: Endpoint) => ({
+    own_id: endpoint.ownId,
     url: endpoint.url,
     events: JSON.stringify(endpoint.events),
     description: endpoint.description,
@@ -83,6 +89,53 @@ export function createEndpoints(
         ),
     );
 
+  /**
+   * What speaks against storing it, in the order of what is said first: a repeat gets its answer, and an id that is taken
+   * is named so, also where there is no room.
+   */
+  function objectionsTo(
+    { tenantId, id, ownId }: Endpoint,
+    { limit, dedupe }: CreateEndpointOptions,
+    at: number,
+  ): ObjectionTo[] {
+    const live = db.selectFrom('endpoints').where('tenant_id', '=', tenantId).where('deleted_at', 'is', null);
+    const objections: ObjectionTo[] = [];
+    if (dedupe) {
+      const used = db.selectFrom('endpoint_keys').select(['endpoint_id', 'fingerprint']);
+      objections.push({
+        query: used
+          .where('tenant_id', '=', tenantId)
+          .where('key', '=', dedupe.key)
+          .where('created_at', '>', at - KEY_MS),
+        outcome: (row) => {
+          const { endpoint_id, fingerprint } = row as { endpoint_id: string; fingerprint: string };
+          return { kind: 'repeated', endpointId: endpoint_id, sameBody: fingerprint === dedupe.fingerprint };
+        },
+      });
+    }
+    const taken = () => ({ kind: 'taken' }) as const;
+    objections.push({ query: db.selectFrom('endpoints').select('id').where('id', '=', id), outcome: taken });
+    if (ownId !== null) objections.push({ query: live.select('id').where('own_id', '=', ownId), outcome: taken });
+    if (typeof limit === 'number') {
+      // The last one that there is room for, found in the index alone.
+      const last = live.select(sql.lit(1).as('one')).limit(1);
+      objections.push({
+        query: limit > 0 ? last.offset(limit - 1) : db.selectNoFrom(sql.lit(1).as('one')),
+        outcome: () => ({ kind: 'limited' }),
+      });
+    }
+    return objections;
+  }
+
+  const keepKey = (
+    { tenantId, id }: Endpoint,
+    { key, fingerprint }: { key: string; fingerprint: string },
+    at: number,
+  ) => [
+    db.deleteFrom('endpoint_keys').where('created_at', '<=', at - KEY_MS),
+    db.insertInto('endpoint_keys').values({ tenant_id: tenantId, key, fingerprint, endpoint_id: id, created_at: at }),
+  ];
+
   return {
     async all() {
       const [rows, secrets] = await Promise.all([
@@ -110,10 +163,17 @@ export function createEndpoints(
       return row ? { ...toEndpoint(row, secrets), deletedAt: row.deleted_at } : null;
     },
 
-    async create(endpoint) {
+    async create(endpoint, options = {}) {
       const { tenantId, id, createdAt } = endpoint;
+      const at = now();
+      const objections = objectionsTo(endpoint, options, at);
       const row = { tenant_id: tenantId, id, created_at: createdAt, deleted_at: null, ...columns(endpoint) };
-      await change([db.insertInto('endpoints').values(row), ...insertSecrets(endpoint)]);
+      const queries = [db.insertInto('endpoints').values(row), ...insertSecrets(endpoint)];
+      const objection = await changeUnless(
+        objections.map(({ query }) => query),
+        options.dedupe ? [...queries, ...keepKey(endpoint, options.dedupe, at)] : queries,
+      );
+      return objection ? objections[objection.index]!.outcome(objection.row) : { kind: 'created' };
     },
 
     async update(endpoint) {
@@ -142,6 +202,12 @@ export function createEndpoints(
       ]);
     },
   };
+}
+
+/** A query that finds a row where an endpoint cannot be stored, and what that means. */
+interface ObjectionTo {
+  query: { compile(): CompiledQuery };
+  outcome: (row: unknown) => CreateEndpointOutcome;
 }
 
 /** Seals what older master keys sealed with the newest one; resolves to how many secrets changed. */

@@ -1,9 +1,10 @@
+import { sql } from 'kysely';
 import type { Selectable } from 'kysely';
 import type { Event } from '../../model/event.ts';
 import type { Store } from '../store.ts';
 import type { RecordDriver } from './driver.ts';
 import type { Tables } from './tables.ts';
-import { createdBetween } from './created-between.ts';
+import { createdBetween, createdFrom } from './created-between.ts';
 
 export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick<Store, 'unfinishedFanOuts'> {
   return {
@@ -34,6 +35,18 @@ export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick
           .offset(offset ?? 0),
       );
       return rows.map(toEvent);
+    },
+
+    async count(tenantId, from, limit) {
+      const found = db
+        .selectFrom('events')
+        .select(sql.lit(1).as('one'))
+        .where('tenant_id', '=', tenantId)
+        .where(createdFrom('id', 'created_at', from))
+        .limit(limit)
+        .as('found');
+      const [row] = await read(db.selectFrom(found).select((select) => select.fn.countAll<number>().as('count')));
+      return Number(row!.count);
     },
 
     async unfinishedFanOuts(limit) {

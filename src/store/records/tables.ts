@@ -1,15 +1,17 @@
 import type { DeliveryReason, DeliveryStatus } from '../../model/delivery.ts';
 import type { DisabledReason } from '../../model/endpoint.ts';
-import type { Role } from '../../model/tenant.ts';
+import type { MemberRole, Role } from '../../model/tenant.ts';
 
 /** The tables as Kysely sees them, the same in every dialect: times are epoch ms, flags 0 or 1, structures JSON text. */
 export interface Tables {
   meta: { key: string; value: string };
-  tenants: { id: string; name: string | null; wire_format: string | null; created_at: number };
+  tenants: { id: string; name: string | null; wire_format: string | null; plan: string | null; created_at: number };
   api_keys: {
     id: string;
     tenant_id: string | null;
     role: Role;
+    member_id: string | null;
+    scopes: string | null;
     name: string | null;
     hint: string;
     hash: string;
@@ -17,6 +19,32 @@ export interface Tables {
     last_used_at: number | null;
     expires_at: number | null;
     revoked_at: number | null;
+  };
+  plans: {
+    name: string;
+    endpoint_limit: number | null;
+    events_per_day: number | null;
+    retention_days: number | null;
+    features: string;
+    is_default: number;
+    created_at: number;
+    updated_at: number;
+  };
+  members: {
+    tenant_id: string;
+    id: string;
+    name: string | null;
+    email: string | null;
+    role: MemberRole;
+    created_at: number;
+    updated_at: number;
+  };
+  member_sessions: {
+    hash: string;
+    tenant_id: string;
+    member_id: string;
+    created_at: number;
+    expires_at: number;
   };
   event_types: {
     name: string;
@@ -30,6 +58,7 @@ export interface Tables {
   endpoints: {
     tenant_id: string;
     id: string;
+    own_id: string | null;
     url: string;
     events: string;
     description: string | null;
@@ -45,6 +74,8 @@ export interface Tables {
     updated_at: number;
     deleted_at: number | null;
   };
+  /** Idempotency keys of endpoint creations, of the last 24 hours. */
+  endpoint_keys: { tenant_id: string; key: string; fingerprint: string; endpoint_id: string; created_at: number };
   secrets: {
     tenant_id: string;
     endpoint_id: string;

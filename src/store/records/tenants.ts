@@ -5,18 +5,20 @@ export function createTenants({ db, read, change }: RecordDriver): Store['tenant
   return {
     async all() {
       const rows = await read(db.selectFrom('tenants').selectAll().orderBy('id'));
-      return rows.map(({ id, name, wire_format, created_at }) => ({
+      return rows.map(({ id, name, wire_format, plan, created_at }) => ({
         id,
         name,
         wireFormat: wire_format === null ? null : (JSON.parse(wire_format) as string | object),
+        plan,
         createdAt: created_at,
       }));
     },
-    async create({ id, name, wireFormat, createdAt }) {
+    async create({ id, name, wireFormat, plan, createdAt }) {
       const row = {
         id,
         name,
         wire_format: wireFormat === null ? null : JSON.stringify(wireFormat),
+        plan,
         created_at: createdAt,
       };
       await change([
@@ -26,8 +28,8 @@ export function createTenants({ db, read, change }: RecordDriver): Store['tenant
           .onConflict((conflict) => conflict.column('id').doNothing()),
       ]);
     },
-    async update({ id, name, wireFormat }) {
-      const row = { name, wire_format: wireFormat === null ? null : JSON.stringify(wireFormat) };
+    async update({ id, name, wireFormat, plan }) {
+      const row = { name, wire_format: wireFormat === null ? null : JSON.stringify(wireFormat), plan };
       await change([db.updateTable('tenants').set(row).where('id', '=', id)]);
     },
   };

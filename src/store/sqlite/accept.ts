@@ -4,6 +4,7 @@ import { notFound } from '../../errors.ts';
 import type { Run, Stream, WriterContext } from './verbs.ts';
 
 const STATUSES = ['sending', 'pending', 'held'] as const;
+const HELD_OVER_QUOTA = STATUSES.length;
 
 export function packAccept(stream: Stream, entries: readonly AcceptEntry[]): void {
   stream.push(entries.length);
@@ -29,8 +30,9 @@ export function packAccept(stream: Stream, entries: readonly AcceptEntry[]): voi
 
 function packDeliveries(stream: Stream, deliveries: readonly NewDelivery[]): void {
   stream.push(deliveries.length);
-  for (const { id, endpointId, status, dueAt } of deliveries) {
-    stream.push(id, endpointId, STATUSES.indexOf(status), dueAt ?? null);
+  for (const { id, endpointId, status, dueAt, reason } of deliveries) {
+    const code = reason === 'over_quota' ? HELD_OVER_QUOTA : STATUSES.indexOf(status);
+    stream.push(id, endpointId, code, dueAt ?? null);
   }
 }
 
@@ -136,8 +138,10 @@ export function createAccept({ db, session, due }: WriterContext): {
           due.note(tenantId as string, endpointId as Id, dueAt);
           break;
         }
-        default:
-          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'held', 'endpoint_disabled', null, now);
+        default: {
+          const reason = stream[i + 2] === HELD_OVER_QUOTA ? 'over_quota' : 'endpoint_disabled';
+          insertDelivery.run(tenantId, stream[i], eventId, endpointId, 'held', reason, null, now);
+        }
       }
     }
     return end;

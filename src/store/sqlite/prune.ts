@@ -1,4 +1,5 @@
 import type { Id } from '../../model/id.ts';
+import type { Store } from '../store.ts';
 import type { Run, WriterContext } from './verbs.ts';
 
 /** Rows looked at and deleted in one transaction: some 20 ms, so that commits behind it do not wait long. */
@@ -14,19 +15,23 @@ export interface PruneResult {
 
 interface Candidate {
   rowid: number;
-  tenant_id: string;
   id: Id;
   created_at: number;
   fan_out_after: Id | null;
 }
 
 /**
- * Deletes what is old. Candidates come in the order of the events table, which is the order of acceptance: no index is
- * paid for on the way in. A pass remembers where it stands, so events that stay are looked at once a pass.
+ * Deletes what is old, tenant by tenant, in the order of event ids, which is the order of acceptance: no index is paid
+ * for on the way in, and what one tenant keeps longer than another is never walked over. A pass remembers where it
+ * stands, so events that stay though they are old (they have an open delivery) are looked at once a pass.
  */
 export function createPrune({ db }: WriterContext): { prune: Run } {
+  const nextTenant = db
+    .prepare('SELECT tenant_id FROM events INDEXED BY events_by_id WHERE tenant_id > ? ORDER BY tenant_id LIMIT 1')
+    .pluck();
   const nextEvents = db.prepare(
-    'SELECT rowid, tenant_id, id, created_at, fan_out_after FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?',
+    `SELECT rowid, id, created_at, fan_out_after FROM events INDEXED BY events_by_id
+     WHERE tenant_id = ? AND id > ? ORDER BY id LIMIT ?`,
   );
   const isOpen = db.prepare(
     `SELECT 1 FROM deliveries INDEXED BY deliveries_by_event
@@ -40,57 +45,72 @@ export function createPrune({ db }: WriterContext): { prune: Run } {
   const deleteKeys = db.prepare('DELETE FROM dedupe WHERE tenant_id = ? AND event_id = ?');
   const deleteEvent = db.prepare('DELETE FROM events WHERE rowid = ?');
 
-  let after = 0;
+  /** Where the pass stands: behind this event of this tenant. '' = before the first. */
+  let tenant = '';
+  let after: Id = '';
   /** An event whose many deliveries are deleted in several slices: looked through for open ones only once. */
-  let begun = 0;
+  let begun: Id | null = null;
+
+  function goTo(next: string): void {
+    tenant = next;
+    after = '';
+  }
 
   /** Deletes up to `room` deliveries of an event, and the event behind the last; returns the rows spent. */
-  function forget({ rowid, tenant_id, id }: Candidate, room: number): { rows: number; isGone: boolean } {
-    const ids = deliveriesOf.all(tenant_id, id, room) as Id[];
+  function forget({ rowid, id }: Candidate, room: number): { rows: number; isGone: boolean } {
+    const ids = deliveriesOf.all(tenant, id, room) as Id[];
     for (const deliveryId of ids) {
-      deleteAttempts.run(tenant_id, deliveryId);
-      deleteDelivery.run(tenant_id, deliveryId);
+      deleteAttempts.run(tenant, deliveryId);
+      deleteDelivery.run(tenant, deliveryId);
     }
     if (ids.length === room) return { rows: room, isGone: false };
-    deleteKeys.run(tenant_id, id);
+    deleteKeys.run(tenant, id);
     deleteEvent.run(rowid);
     return { rows: ids.length + 1, isGone: true };
   }
 
+  function stays({ id, fan_out_after }: Candidate): boolean {
+    return begun !== id && (fan_out_after !== null || isOpen.get(tenant, id) !== undefined);
+  }
+
+  /** Goes on with the present tenant; true where nothing old of it is left. */
+  function pruneTenant(before: number, spent: { deleted: number; rows: number }, limit: number): boolean {
+    while (spent.deleted < limit && spent.rows < MAX_ROWS) {
+      // One first: most tenants have nothing old, and their young events need no look.
+      const count = after === '' ? 1 : Math.min(EVENTS_AT_ONCE, limit - spent.deleted);
+      const candidates = nextEvents.all(tenant, after, count) as Candidate[];
+      if (candidates.length === 0) return true;
+      for (const candidate of candidates) {
+        if (candidate.created_at >= before) return true;
+        if (spent.rows >= MAX_ROWS) return false;
+        spent.rows += 1;
+        if (!stays(candidate)) {
+          const { rows, isGone } = forget(candidate, MAX_ROWS);
+          spent.rows += rows;
+          begun = isGone ? null : candidate.id;
+          if (!isGone) return false;
+          spent.deleted += 1;
+        }
+        after = candidate.id;
+      }
+    }
+    return false;
+  }
+
   return {
     prune(stream, at): PruneResult {
-      const before = stream[at] as number;
-      const limit = stream[at + 1] as number;
-      let deleted = 0;
-      let rows = 0;
-      while (deleted < limit && rows < MAX_ROWS) {
-        const candidates = nextEvents.all(after, Math.min(EVENTS_AT_ONCE, limit - deleted)) as Candidate[];
-        for (const candidate of candidates) {
-          if (candidate.created_at >= before) {
-            after = 0;
-            return { deleted, isDone: true };
-          }
-          if (rows >= MAX_ROWS) return { deleted, isDone: false };
-          rows += 1;
-          const { rowid, tenant_id, id, fan_out_after } = candidate;
-          const stays = begun !== rowid && (fan_out_after !== null || isOpen.get(tenant_id, id) !== undefined);
-          if (!stays) {
-            const outcome = forget(candidate, MAX_ROWS);
-            rows += outcome.rows;
-            if (!outcome.isGone) {
-              begun = rowid;
-              return { deleted, isDone: false };
-            }
-            deleted += 1;
-          }
-          after = rowid;
-        }
-        if (candidates.length === 0) {
-          after = 0;
-          return { deleted, isDone: true };
-        }
+      const { before, limit, beforeOf } = stream[at] as Parameters<Store['prune']>[0];
+      const spent = { deleted: 0, rows: 0 };
+      while (spent.deleted < limit && spent.rows < MAX_ROWS) {
+        const ownBefore = tenant === '' ? null : beforeOf.get(tenant);
+        const limitOf = ownBefore === undefined ? before : ownBefore;
+        if (limitOf !== null && !pruneTenant(limitOf, spent, limit)) continue;
+        const next = nextTenant.get(tenant) as string | undefined;
+        goTo(next ?? '');
+        if (next === undefined) return { deleted: spent.deleted, isDone: true };
+        spent.rows += 1;
       }
-      return { deleted, isDone: false };
+      return { deleted: spent.deleted, isDone: false };
     },
   };
 }

@@ -11,7 +11,9 @@ CREATE TABLE api_keys (
   last_used_at INTEGER,
   expires_at INTEGER,
   revoked_at INTEGER
-) STRICT, WITHOUT ROWID;
+, member_id TEXT, scopes TEXT) STRICT, WITHOUT ROWID;
+
+CREATE INDEX api_keys_by_member ON api_keys (tenant_id, member_id) WHERE member_id IS NOT NULL;
 
 CREATE TABLE attempts (
   tenant_id TEXT NOT NULL,
@@ -70,11 +72,26 @@ CREATE INDEX deliveries_dead ON deliveries (tenant_id, id) WHERE status = 'dead_
 
 CREATE INDEX deliveries_due ON deliveries (tenant_id, endpoint_id, due_at, id) WHERE status = 'pending';
 
+CREATE INDEX deliveries_failed ON deliveries (tenant_id, id) WHERE status IN ('dead_letter', 'cancelled');
+
+CREATE INDEX deliveries_failed_of ON deliveries (tenant_id, endpoint_id, id) WHERE status IN ('dead_letter', 'cancelled');
+
 CREATE INDEX deliveries_held ON deliveries (tenant_id, endpoint_id, id) WHERE status = 'held';
 
 CREATE INDEX deliveries_leased ON deliveries (tenant_id, id) WHERE status = 'sending';
 
 CREATE INDEX deliveries_next ON deliveries (due_at) WHERE status = 'pending';
+
+CREATE TABLE endpoint_keys (
+  tenant_id TEXT NOT NULL,
+  key TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  endpoint_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX endpoint_keys_by_age ON endpoint_keys (created_at);
 
 CREATE TABLE endpoints (
   tenant_id TEXT NOT NULL,
@@ -92,9 +109,15 @@ CREATE TABLE endpoints (
   metadata TEXT,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
-  deleted_at INTEGER,
+  deleted_at INTEGER, own_id TEXT,
   PRIMARY KEY (tenant_id, id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX endpoints_by_id ON endpoints (id);
+
+CREATE UNIQUE INDEX endpoints_by_own_id ON endpoints (tenant_id, own_id) WHERE own_id IS NOT NULL AND deleted_at IS NULL;
+
+CREATE INDEX endpoints_live ON endpoints (tenant_id, deleted_at);
 
 CREATE TABLE event_types (
   name TEXT NOT NULL PRIMARY KEY,
@@ -120,9 +143,36 @@ CREATE TABLE events (
   data TEXT NOT NULL
 ) STRICT;
 
+CREATE INDEX events_by_group ON events (tenant_id, group_key, id) WHERE group_key IS NOT NULL;
+
 CREATE UNIQUE INDEX events_by_id ON events (tenant_id, id, type);
 
 CREATE INDEX events_unfinished ON events (id) WHERE fan_out_after IS NOT NULL;
+
+CREATE TABLE member_sessions (
+  hash TEXT NOT NULL PRIMARY KEY,
+  tenant_id TEXT NOT NULL,
+  member_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX member_sessions_by_end ON member_sessions (expires_at);
+
+CREATE INDEX member_sessions_by_member ON member_sessions (tenant_id, member_id);
+
+CREATE TABLE members (
+  tenant_id TEXT NOT NULL,
+  id TEXT NOT NULL,
+  name TEXT,
+  email TEXT,
+  role TEXT NOT NULL CHECK (role IN ('viewer', 'member', 'admin', 'owner')),
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY (tenant_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX members_by_email ON members (tenant_id, email) WHERE email IS NOT NULL;
 
 CREATE TABLE meta (
   key TEXT NOT NULL PRIMARY KEY,
@@ -135,6 +185,19 @@ CREATE TABLE migrations (
   checksum TEXT NOT NULL,
   applied_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE plans (
+  name TEXT NOT NULL PRIMARY KEY,
+  endpoint_limit INTEGER CHECK (endpoint_limit >= 0),
+  events_per_day INTEGER CHECK (events_per_day >= 0),
+  retention_days INTEGER CHECK (retention_days >= 0),
+  features TEXT NOT NULL,
+  is_default INTEGER NOT NULL CHECK (is_default IN (0, 1)),
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX plans_default ON plans (is_default) WHERE is_default = 1;
 
 CREATE TABLE secrets (
   tenant_id TEXT NOT NULL,
@@ -157,4 +220,4 @@ CREATE TABLE tenants (
   name TEXT,
   wire_format TEXT,
   created_at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, plan TEXT) STRICT, WITHOUT ROWID;

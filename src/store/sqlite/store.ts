@@ -6,12 +6,15 @@ import type { RecordDriver } from '../records/driver.ts';
 import { createEndpoints, rewrapSecrets } from '../records/endpoints.ts';
 import { createEventTypes } from '../records/event-types.ts';
 import { createEvents } from '../records/events.ts';
+import { createMembers } from '../records/members.ts';
+import { createPlans } from '../records/plans.ts';
+import { createSessions } from '../records/sessions.ts';
 import type { Tables } from '../records/tables.ts';
 import { createTenants } from '../records/tenants.ts';
 import type { KeyRing } from '../seal.ts';
 import type { Store } from '../store.ts';
 import { packAddDeliveries, packFanOut } from './accept.ts';
-import { packChange } from './change.ts';
+import { packChange, packChangeUnless } from './change.ts';
 import { checkMove } from './move.ts';
 import type { PruneResult } from './prune.ts';
 import { ReaderThread } from './reader-thread.ts';
@@ -67,6 +70,14 @@ export function createSqliteStore({
       call(verb.change, queries.length, (stream) => {
         packChange(
           stream,
+          queries.map((query) => query.compile()),
+        );
+      }),
+    changeUnless: async (objections, queries) =>
+      call(verb.changeUnless, queries.length, (stream) => {
+        packChangeUnless(
+          stream,
+          objections.map((query) => query.compile()),
           queries.map((query) => query.compile()),
         );
       }),
@@ -164,9 +175,9 @@ export function createSqliteStore({
     },
     acknowledge: (tenantId, deliveryId, at) =>
       call(verb.acknowledge, 1, (stream) => stream.push(tenantId, deliveryId, at)),
-    async prune({ before, limit }) {
+    async prune(request) {
       for (;;) {
-        const slice = await call<PruneResult>(verb.prune, limit, (stream) => stream.push(before, limit));
+        const slice = await call<PruneResult>(verb.prune, request.limit, (stream) => stream.push(request));
         if (slice.deleted > 0 || slice.isDone) return slice.deleted;
       }
     },
@@ -178,6 +189,9 @@ export function createSqliteStore({
     events,
     deliveries: createDeliveries(driver),
     eventTypes: createEventTypes(driver),
+    plans: createPlans(driver),
+    members: createMembers(driver),
+    sessions: createSessions(driver),
     tenants: createTenants(driver),
     apiKeys: createApiKeys(driver),
   };

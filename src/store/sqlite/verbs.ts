@@ -21,6 +21,7 @@ export const verb = {
   prune: 8,
   change: 9,
   check: 10,
+  changeUnless: 11,
 } as const;
 export type Verb = (typeof verb)[keyof typeof verb];
 

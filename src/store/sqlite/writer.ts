@@ -62,7 +62,7 @@ function serve({ db, lock, context }: Open): void {
   const { claim } = createClaim(context);
   const { move, redeliver, acknowledge } = createMoves(context);
   const { prune } = createPrune(context);
-  const { change } = createChange(context);
+  const { change, changeUnless } = createChange(context);
   const touch = db.prepare("UPDATE meta SET value = ? WHERE key = 'checked_at'");
 
   const runs: Run[] = [];
@@ -82,6 +82,7 @@ function serve({ db, lock, context }: Open): void {
   runs[verb.addDeliveries] = addDeliveries;
   runs[verb.prune] = prune;
   runs[verb.change] = change;
+  runs[verb.changeUnless] = changeUnless;
   runs[verb.check] = (stream, at) => touch.run(String(stream[at])).changes;
 
   const begin = db.prepare('BEGIN IMMEDIATE');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { sql as first } from './001-first.ts';
+import { sql as peopleAndPlans } from './002-people-and-plans.ts';
 
 export interface Migration {
   number: number;
@@ -14,4 +15,7 @@ function migration(number: number, name: string, sql: string): Migration {
 }
 
 /** In order, forward only. A new one gets the next number and a file of its own. */
-export const migrations: readonly Migration[] = [migration(1, 'first', first)];
+export const migrations: readonly Migration[] = [
+  migration(1, 'first', first),
+  migration(2, 'people-and-plans', peopleAndPlans),
+];
