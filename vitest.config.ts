@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     environment: 'node',
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'sdk/typescript/test/**/*.test.ts'],
     // Forks, not threads: better-sqlite3 is native and already lives in worker threads of its own.
     pool: 'forks',
     // Tests start real servers and kill real processes; more at once than cores makes their deadlines lie.

@@ -9,6 +9,7 @@ const root = join(import.meta.dirname, '..');
 const checks: Record<string, readonly string[]> = {
   lint: ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings=0'],
   types: ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'],
+  'types of the SDK': ['node_modules/typescript/bin/tsc', '-p', 'sdk/typescript/tsconfig.json'],
   format: ['node_modules/prettier/bin/prettier.cjs', '--check', '--cache', '--log-level=warn', '.'],
   generated: ['scripts/generate.ts', '--check'],
   imports: ['scripts/check-imports.ts'],

@@ -1,5 +1,5 @@
 // What the Python SDK needs to be tested: a virtual environment with exact versions, made once, and a run of pytest.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,10 +74,10 @@ function findPython(): string {
 }
 
 /**
- * Runs the tests of the Python SDK against a running Posthorn, and prints what failed and what was skipped, with reasons. An
- * environment that cannot be made, or a run that does not end, counts as one failure.
+ * Runs the tests of the Python SDK against a running Posthorn, and prints what failed and what was skipped, with reasons.
+ * An environment that cannot be made, or a run that does not end well, counts as one failure.
  */
-export function runPythonTests({ url, key }: TestServer): PythonTally {
+export async function runPythonTests({ url, key }: TestServer): Promise<PythonTally> {
   let python: string;
   try {
     python = preparePython();
@@ -95,17 +95,12 @@ export function runPythonTests({ url, key }: TestServer): PythonTally {
       POSTHORN_TEST_TALLY: file,
       PYTHONDONTWRITEBYTECODE: '1',
     };
-    const run = spawnSync(python, ['-m', 'pytest', '--quiet', '--no-header', '--tb=short'], {
-      cwd: sdk,
-      env,
-      encoding: 'utf8',
-      maxBuffer: 64 * 1024 * 1024,
-    });
+    const { code, output } = await run(python, ['-m', 'pytest', '--quiet', '--no-header', '--tb=short'], env);
     const { failures, skips, ...tally } = readReport(file);
     // A file that does not load, or a crash, fails the run without failing a test.
-    if (run.status !== 0 && tally.failed === 0) {
+    if (code !== 0 && tally.failed === 0) {
       tally.failed = 1;
-      console.log(`${run.stdout}${run.stderr}`);
+      console.log(output);
     }
     for (const { test, text } of failures) console.log(`✗ Python: ${test}\n${text.replace(/^/gm, '    ')}`);
     for (const { test, reason } of skips) console.log(`- Python: ${test} skipped: ${reason}`);
@@ -113,6 +108,24 @@ export function runPythonTests({ url, key }: TestServer): PythonTally {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Not spawnSync: the Posthorn that is tested against may run in this process, or write to a pipe that this one reads. */
+function run(
+  command: string,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, argv, { cwd: sdk, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
+    child.on('error', reject);
+    child.on('close', (code) => {
+      resolve({ code, output });
+    });
+  });
 }
 
 function readReport(file: string): Report {

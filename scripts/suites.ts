@@ -15,7 +15,7 @@ export interface SuiteTally {
   skipped: number;
 }
 
-const suites: Record<string, (server: TestServer) => SuiteTally> = {
+const suites: Record<string, (server: TestServer) => SuiteTally | Promise<SuiteTally>> = {
   python: runPythonTests,
   go: runGoTests,
   recipes: runRecipes,
@@ -30,7 +30,7 @@ export async function runSuites(names: readonly string[] = Object.keys(suites)):
     const data = mkdtempSync(join(tmpdir(), 'posthorn-suite-'));
     const posthorn = await startProcess(data, ['--log-level', 'error'], loopbackOnly);
     try {
-      const tally = suites[name]!({ url: posthorn.client.base, key: 'dev-api-key-local' });
+      const tally = await suites[name]!({ url: posthorn.client.base, key: 'dev-api-key-local' });
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
       const skipped = tally.skipped > 0 ? `, ${tally.skipped} skipped` : '';
       const line = `${name}: ${tally.passed} passed, ${tally.failed} failed${skipped} (${seconds} s)`;

@@ -1,6 +1,9 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pino, type Logger } from 'pino';
-import { createApi } from './api/api.ts';
+import { createApi, hasPath } from './api/api.ts';
 import { KeyVerifier, type NewKey } from './api/keys.ts';
+import { People } from './api/people.ts';
+import { RateLimits } from './api/rate-limits.ts';
 import type { Config } from './config.ts';
 import { createEngine, type RunningEngine } from './delivery/create-engine.ts';
 import { defaultRetry } from './model/retry.ts';
@@ -13,7 +16,7 @@ import { createSender, type GuardPolicy } from './transport/transport.ts';
 export { pendingMigrations };
 
 export interface Started {
-  /** `http://127.0.0.1:3001`. */
+  /** `http://127.0.0.1:3001`; empty where it listens on no port. */
   address: string;
   /** No master key was configured and none lay beside the data: one was made there. */
   keyFileCreated: boolean;
@@ -26,12 +29,42 @@ export interface PosthornServer {
   start(): Promise<Started>;
   /** Refuses new work, drains, gives back what it could not send, closes. Tolerates never-started and twice-stopped. */
   stop(): Promise<void>;
+  /** The HTTP API without a socket of its own, for who has one; rejects before `start` and after `stop`. */
+  door(): Promise<Door>;
   /** Makes an API key; the store must be open. The text is in the answer this once. */
   createKey(request: NewKey): Promise<{ id: string; key: string }>;
 }
 
+/** The HTTP API as a function. */
+export interface Door {
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** True for paths that some route has. */
+  owns(path: string): boolean;
+  /** Answers a request that is not on a socket. */
+  inject(request: {
+    method: string;
+    url: string;
+    headers: Record<string, string>;
+    payload: Buffer | undefined;
+  }): Promise<{ statusCode: number; headers: Record<string, unknown>; rawPayload: Buffer }>;
+}
+
+export interface ServerOptions {
+  /** Default: one of its own, as the settings say. */
+  logger?: Logger;
+  /** Inside somebody else's process: it migrates the store by itself, and listens on no port. */
+  isEmbedded?: boolean;
+}
+
+/** Who may do what: loaded once the store is open. */
+interface Accounts {
+  readonly people: People;
+  readonly keys: KeyVerifier;
+}
+
 /** The composition root: the one place that knows which store, which sender and which API there are. */
-export function createPosthornServer(config: Config, options: { logger?: Logger } = {}): PosthornServer {
+export function createPosthornServer(config: Config, options: ServerOptions = {}): PosthornServer {
+  const { isEmbedded = false } = options;
   const log = options.logger ?? pino({ level: config.logLevel, base: null });
   const keyFile = config.masterKeys.length > 0 ? null : loadOrCreateKeyFile(config.dataDir);
   const keyRing = createKeyRing(keyFile?.keys ?? config.masterKeys);
@@ -63,36 +96,45 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
       concurrency: config.concurrency,
     },
     retentionDays: config.retentionDays,
+    disableAfter: config.disableAfter,
     log,
   });
 
-  let keys: KeyVerifier | null = null;
+  let accounts: Promise<Accounts> | null = null;
   let started: Promise<Started> | null = null;
   let stopped: Promise<void> | null = null;
   let api: ReturnType<typeof createApi> | null = null;
   let isListening = false;
 
-  /** The keys of an opened store. */
-  async function loadKeys(): Promise<KeyVerifier> {
-    if (keys) return keys;
-    keys = new KeyVerifier({
+  /** The people and keys of an opened store. */
+  async function loadAccounts(): Promise<Accounts> {
+    const people = new People({
       store,
+      pepper: keyRing.derive('sessions'),
+      signup: config.signup,
+      secureCookies: config.mode === 'serve',
+    });
+    const keys = new KeyVerifier({
+      store,
+      people,
       pepper: keyRing.derive('api-keys'),
       fixed: config.operatorKey === null ? [] : [config.operatorKey],
       onFault: (error) => {
         log.warn({ error: String(error) }, 'key.use_not_noted');
       },
     });
-    await keys.load();
-    return keys;
+    await Promise.all([people.load(), keys.load()]);
+    return { people, keys };
   }
 
   async function start(): Promise<Started> {
-    await store.open({ migrate: config.mode === 'dev', now: Date.now() });
-    const [verifier] = await Promise.all([loadKeys(), engine.start()]);
+    await store.open({ migrate: isEmbedded || config.mode === 'dev', now: Date.now() });
+    const [{ people, keys }] = await Promise.all([(accounts ??= loadAccounts()), engine.start()]);
     api = createApi({
       engine,
-      keys: verifier,
+      keys,
+      people,
+      rateLimits: new RateLimits({ perMinute: config.rateLimit }),
       limits: { maxBodyBytes: config.maxBodyBytes },
       createTenants: config.createTenants,
       onlyLocalHosts: config.mode === 'dev',
@@ -101,6 +143,10 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
       logger: log,
       isStopping: () => stopped !== null,
     });
+    if (isEmbedded) {
+      await api.ready();
+      return { address: '', keyFileCreated: keyFile?.created ?? false };
+    }
     const address = await api.listen({ host: config.host, port: config.port });
     isListening = true;
     // `dev` shows all this in its own way.
@@ -111,18 +157,33 @@ export function createPosthornServer(config: Config, options: { logger?: Logger 
   async function stop(): Promise<void> {
     await started?.catch(() => undefined);
     await api?.close();
-    await keys?.close();
+    const known = await accounts?.catch(() => null);
+    await known?.keys.close();
     await engine.stop(config.drainMs);
     await sender.close(0);
     await store.close();
     if (isListening) log[config.mode === 'dev' ? 'debug' : 'info']('posthorn.stopped');
   }
 
+  async function door(): Promise<Door> {
+    if (started === null || stopped !== null) throw new Error('Posthorn is not started; call start() first.');
+    await started;
+    const app = api!;
+    return {
+      handle: (request, response) => {
+        app.routing(request, response);
+      },
+      owns: hasPath,
+      inject: ({ method, ...request }) => app.inject({ method: method as 'GET', ...request }),
+    };
+  }
+
   return {
     engine,
     store,
+    door,
     start: () => (started ??= start()),
     stop: () => (stopped ??= stop()),
-    createKey: async (request) => (await loadKeys()).create(request),
+    createKey: async (request) => (await (accounts ??= loadAccounts())).keys.create(request),
   };
 }

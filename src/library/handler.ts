@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Door } from '../posthorn.ts';
 
 /** Takes a request of Node's `http`; `next` is called for paths that are not Posthorn's, where there is one. */
 export type Handler = (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void;
@@ -6,19 +7,6 @@ export type Handler = (request: IncomingMessage, response: ServerResponse, next?
 export interface HandlerOptions {
   /** Where it is mounted, where the framework leaves that in the URL: `/webhooks`. Express takes it off by itself. */
   prefix?: string;
-}
-
-/** The HTTP side of a started Posthorn. */
-export interface Door {
-  handle(request: IncomingMessage, response: ServerResponse): void;
-  /** True for paths that some route has. */
-  owns(path: string): boolean;
-  inject(request: {
-    method: string;
-    url: string;
-    headers: Record<string, string>;
-    payload: Buffer | undefined;
-  }): Promise<{ statusCode: number; headers: Record<string, unknown>; rawPayload: Buffer }>;
 }
 
 /** @param doorOf throws while there is none: before `start()` */

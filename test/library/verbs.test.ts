@@ -96,7 +96,7 @@ describe('subscriptions', () => {
   });
 
   it('update changes what is given and keeps the rest', async () => {
-    const { id, url } = valueOf(await posthorn.subscriptions.create({ url: fresh().url, description: 'before' }));
+    const { id, url } = valueOf(await posthorn.subscriptions.create({ url: fresh().url, description: 'before', tenantId: 'misc' }));
     const changed = valueOf(await posthorn.subscriptions.update(id, { eventTypes: ['x.y'], active: false }));
     expect(changed).toMatchObject({ id, url, eventTypes: ['x.y'], active: false, description: 'before' });
     expect(codeOf(await posthorn.subscriptions.update(id, { url: 'nope' }))).toBe('invalid-url');
@@ -119,7 +119,7 @@ describe('subscriptions', () => {
   });
 
   it('activate and deactivate can be repeated', async () => {
-    const { id } = valueOf(await posthorn.subscriptions.create({ url: fresh().url }));
+    const { id } = valueOf(await posthorn.subscriptions.create({ url: fresh().url, tenantId: 'misc' }));
     for (const active of [false, false, true, true]) {
       const verb = active ? 'activate' : 'deactivate';
       expect(valueOf(await posthorn.subscriptions[verb](id)).active).toBe(active);
@@ -141,7 +141,7 @@ describe('subscriptions', () => {
   });
 
   it('rotation with a secret that does not fit is rotation-failed', async () => {
-    const { id } = valueOf(await posthorn.subscriptions.create({ url: fresh().url }));
+    const { id } = valueOf(await posthorn.subscriptions.create({ url: fresh().url, tenantId: 'misc' }));
     expect(codeOf(await posthorn.subscriptions.rotateSecret(id, { secret: '' }))).toBe('rotation-failed');
     expect(codeOf(await posthorn.subscriptions.rotateSecret(id, { graceMs: -1 }))).toBe('rotation-failed');
   });
