@@ -10,7 +10,10 @@ import type { AddressInfo } from 'node:net';
 import fastify from 'fastify';
 import { createApi } from '../src/api/api.ts';
 import { KeyVerifier } from '../src/api/keys.ts';
+import { People } from '../src/api/people.ts';
+import { RateLimits } from '../src/api/rate-limits.ts';
 import type { Engine } from '../src/delivery/engine.ts';
+import type { Store } from '../src/store/store.ts';
 import type { LoadReport } from './load.ts';
 import { end, endAll, onInterrupt, track } from './processes.ts';
 import type { LoadPlan } from './request.ts';
@@ -85,13 +88,16 @@ function stock() {
 /** The API with all that it does for an event; only the engine is not there. */
 function api() {
   const published = Promise.resolve({ ...ACCEPTED, duplicate: false });
-  const tenant = { id: 'default', name: null, wireFormat: null, createdAt: 0 };
+  const tenant = { id: 'default', name: null, wireFormat: null, plan: null, createdAt: 0 };
   const engine = { publish: () => published, tenants: { find: () => tenant } } as unknown as Engine;
   const noStore = {
     apiKeys: { all: async () => [], create: async () => {}, revoke: async () => {}, touch: async () => {} },
-  };
-  const keys = new KeyVerifier({ store: noStore, pepper: Buffer.alloc(32), fixed: [apiKey] });
-  return createApi({ engine, keys, createTenants: false, version: '0', logger: false });
+  } as unknown as Store;
+  const pepper = Buffer.alloc(32);
+  const people = new People({ store: noStore, pepper, signup: 'closed', secureCookies: true });
+  const keys = new KeyVerifier({ store: noStore, people, pepper, fixed: [apiKey] });
+  const rateLimits = new RateLimits({ perMinute: 6_000 });
+  return createApi({ engine, keys, people, rateLimits, createTenants: false, version: '0', logger: false });
 }
 
 async function measure(kind: Kind, seconds: number, connections: number): Promise<Row> {

@@ -33,6 +33,12 @@ export interface Config {
   /** Attempts under way at once to one endpoint. */
   concurrency: number;
   maxBodyBytes: number;
+  /** Requests a minute and key; 0 = any number. */
+  rateLimit: number;
+  /** Whether strangers may make themselves a tenant. */
+  signup: 'open' | 'closed';
+  /** Failed attempts in a row, within a time, after which an endpoint is disabled; null = never. */
+  disableAfter: { failures: number; withinMs: number } | null;
   catalogue: 'open' | 'closed';
   createTenants: boolean;
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';

@@ -2,8 +2,13 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { DEFAULT_TENANT } from '../delivery/tenants.ts';
 import type { Engine } from '../delivery/engine.ts';
 import { badField, PosthornError } from '../errors.ts';
-import { isTenantId, roles, type Role } from '../model/tenant.ts';
-import type { KeyVerifier, Principal } from './keys.ts';
+import type { Session } from '../model/tenant.ts';
+import { isTenantId, mayAct, roles, type Role } from '../model/tenant.ts';
+import type { Face } from './face.ts';
+import { unauthorized, type KeyVerifier } from './keys.ts';
+import type { People } from './people.ts';
+import type { Principal } from './principal.ts';
+import type { Route } from './route.ts';
 
 /** What a request may do: who makes it, and for which tenant. */
 export interface Permit {
@@ -14,19 +19,13 @@ export interface Permit {
 export interface AccessOptions {
   engine: Pick<Engine, 'tenants'>;
   keys: KeyVerifier;
+  people: Pick<People, 'sessions' | 'roleOf'>;
   /** Create a tenant the first time an operator names it. */
   createTenants: boolean;
 }
 
-/** Each role may do all that the ones before it may. */
-const rank: Record<Role, number> = { viewer: 0, member: 1, admin: 2, owner: 3, operator: 4 };
-
 export function isRole(text: unknown): text is Role {
   return roles.includes(text as Role);
-}
-
-export function mayAct(as: Role, needed: Role): boolean {
-  return rank[as] >= rank[needed];
 }
 
 /**
@@ -40,14 +39,25 @@ export class Access {
     this.#o = options;
   }
 
-  permit(headers: IncomingHttpHeaders, needed: Role): Permit | Promise<Permit> {
-    const principal = this.#o.keys.verify(headers.authorization);
-    if (!mayAct(principal.role, needed)) {
+  /**
+   * @param route what it asks for: the least role, and the scope that a key with scopes must have
+   * @param credentials where the request says who it is from, as its face has it
+   */
+  permit(
+    headers: IncomingHttpHeaders,
+    route: Pick<Route, 'role' | 'scope'>,
+    credentials: Face['credentials'],
+    request: { readonly method?: string | undefined },
+  ): Permit | Promise<Permit> {
+    const principal = this.#identify(headers, credentials, request.method ?? 'GET');
+    const needed = route.role;
+    if (needed !== 'public' && !mayAct(principal.role, needed)) {
       throw new PosthornError(
         'FORBIDDEN',
         `This needs a key with the role ${needed}${needed === 'operator' ? '' : ' or above'}; yours is ${principal.role}.`,
       );
     }
+    if (principal.scopes !== null) checkScope(principal.scopes, route.scope);
     const named = headers['posthorn-tenant'] as string | undefined;
     if (principal.tenantId !== null) {
       if (named === undefined || named === principal.tenantId) return { principal, tenantId: principal.tenantId };
@@ -59,6 +69,31 @@ export class Access {
     const tenantId = named ?? DEFAULT_TENANT;
     if (this.#o.engine.tenants.find(tenantId)) return { principal, tenantId };
     return this.#firstUse(principal, tenantId);
+  }
+
+  #identify(headers: IncomingHttpHeaders, credentials: Face['credentials'], method: string): Principal {
+    if (credentials === 'api-key') return this.#o.keys.verifyText(headers['api-key'] as string | undefined);
+    if (headers.authorization === undefined && headers.cookie !== undefined) {
+      const session = this.#o.people.sessions.find(headers.cookie);
+      if (session !== undefined) return this.#member(session, headers, method);
+    }
+    return this.#o.keys.verify(headers.authorization);
+  }
+
+  /** Whom a session speaks for; what they may do is their role at this moment. */
+  #member(session: Session | null, headers: IncomingHttpHeaders, method: string): Principal {
+    const role = session === null ? null : this.#o.people.roleOf(session.memberId);
+    if (session === null || role === null) {
+      throw unauthorized('The session is unknown or over.', 'Sign in again, or send "Authorization: Bearer <key>".');
+    }
+    if (method !== 'GET' && method !== 'HEAD' && !isFromHere(headers)) {
+      throw new PosthornError(
+        'FORBIDDEN',
+        'A request with a session cookie comes from a page of this server, or from no browser: its Origin is another.',
+      );
+    }
+    const { memberId, tenantId } = session;
+    return { keyId: null, memberId, role, tenantId, scopes: null, wireFormat: null };
   }
 
   async #firstUse(principal: Principal, tenantId: string): Promise<Permit> {
@@ -77,4 +112,25 @@ export class Access {
     await this.#o.engine.tenants.create({ id: tenantId });
     return { principal, tenantId };
   }
+}
+
+function checkScope(held: NonNullable<Principal['scopes']>, needed: Route['scope']): void {
+  if (needed !== undefined && held.includes(needed)) return;
+  throw new PosthornError(
+    'FORBIDDEN',
+    needed === undefined
+      ? 'This needs a key without scopes; yours is narrowed to some.'
+      : `This needs a key with the scope ${needed}; yours has ${held.join(', ')}.`,
+  );
+}
+
+/**
+ * Whether a cookie came along because our own page, or a program, sent it: another site's page can make a browser send
+ * it too, but says so in `Origin` or `Sec-Fetch-Site`, which no page can forge.
+ */
+function isFromHere(headers: IncomingHttpHeaders): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined) return site === 'same-origin';
+  const { origin, host } = headers;
+  return origin === undefined || (host !== undefined && URL.canParse(origin) && new URL(origin).host === host);
 }

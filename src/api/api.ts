@@ -5,10 +5,14 @@ import { badField, PosthornError } from '../errors.ts';
 import { defaultRetry } from '../model/retry.ts';
 import { Access, isRole } from './access.ts';
 import { answerClientError } from './client-error.ts';
+import { faceOf, pathOf } from './faces/face-of.ts';
+import { native } from './faces/native.ts';
 import { createIngest } from './ingest.ts';
 import type { KeyVerifier } from './keys.ts';
 import { openApiJson } from './openapi.ts';
-import { newRequestId, problemOf, sendProblem } from './problem.ts';
+import type { People } from './people.ts';
+import { newRequestId, sendProblem } from './problem.ts';
+import type { RateLimits } from './rate-limits.ts';
 import type { ApiContext, Route } from './route.ts';
 import { routes } from './routes.ts';
 import { serve } from './serve.ts';
@@ -17,6 +21,10 @@ export interface ApiOptions {
   engine: Engine;
   /** Loaded, and closed, by the caller. */
   keys: KeyVerifier;
+  /** Loaded by the caller. */
+  people: People;
+  /** Of every route that asks for a key, but the ways of events. */
+  rateLimits: RateLimits;
   limits?: {
     /** Largest body, bytes, and so the largest event; default 256 KiB. */
     maxBodyBytes?: number;
@@ -47,17 +55,18 @@ const MAX_PARAM_LENGTH = 512;
 const KEEP_ALIVE_MS = 75_000;
 
 /**
- * The native API, not yet listening. Every route declares the role it needs: one that does not, also one added later,
- * makes this throw.
+ * The native API and the faces of other products, not yet listening. Every route declares the role it needs: one that
+ * does not, also one added later, makes this throw.
  */
 export function createApi(options: ApiOptions): FastifyInstance {
-  const { engine, keys, limits = {}, createTenants, version, logger } = options;
+  const { engine, keys, people, rateLimits, limits = {}, createTenants, version, logger } = options;
   const { maxBodyBytes = 262_144, headersTimeoutMs = 15_000, requestTimeoutMs = 30_000 } = limits;
   const log = logger === false ? null : logger;
   let document: string | null = null;
   const api: ApiContext = {
     engine,
     keys,
+    people,
     maxBodyBytes,
     version,
     retryScheduleMs: options.retryScheduleMs ?? defaultRetry.scheduleMs,
@@ -65,7 +74,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     openApiJson: () => (document ??= openApiJson(routes, version)),
     log,
   };
-  const access = new Access({ engine, keys, createTenants });
+  const access = new Access({ engine, keys, people, createTenants });
 
   /** Faults of ours are in the log with the id that the caller was given; refusals only at `debug`. */
   function report(error: unknown, requestId: string): void {
@@ -78,7 +87,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   function refuse(cause: unknown, request: FastifyRequest, reply: FastifyReply): void {
     report(cause, request.id);
     void reply.hijack();
-    sendProblem(reply.raw, problemOf(cause, request.id));
+    sendProblem(reply.raw, faceOf(pathOf(request.url)).problemOf(cause, request.id));
   }
   function refuseUnknown(request: FastifyRequest, reply: FastifyReply): void {
     const path = pathOf(request.url);
@@ -124,9 +133,9 @@ export function createApi(options: ApiOptions): FastifyInstance {
     });
   }
 
-  const ingest = createIngest(api, access, report);
   for (const route of routes) {
     if (route.handle === 'ingest') {
+      const ingest = createIngest(api, access, route, report);
       app.route({
         method: route.method,
         url: route.path,
@@ -138,8 +147,21 @@ export function createApi(options: ApiOptions): FastifyInstance {
         handler: () => undefined,
       });
     } else {
-      serve(app, route, api, access);
+      serve(app, route, api, { access, rateLimits });
     }
+  }
+  // Where a face's path is also that of a native route, as `/v1/webhooks/history` is one of `/v1/webhooks/:id`, a method
+  // that the face does not take must not fall through to the other's.
+  for (const path of new Set(routes.flatMap(({ path, face }) => (face ? [path] : [])))) {
+    const taken = new Set(routes.flatMap((route) => (route.path === path ? methodsOfRoute(route) : [])));
+    app.route({
+      method: methods.filter((method) => !taken.has(method)),
+      url: path,
+      exposeHeadRoute: false,
+      config: { role: 'public' },
+      onRequest: refuseUnknown,
+      handler: () => undefined,
+    });
   }
   return app;
 }
@@ -168,17 +190,26 @@ function noRoute(method: string, path: string, methods: readonly string[]): Post
   return new PosthornError('METHOD_NOT_ALLOWED', `${path} does not take ${method}; use ${methods.join(', ')}.`);
 }
 
-function pathOf(url: string): string {
-  return url.split('?', 1)[0]!;
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+function methodsOfRoute({ method }: Route): string[] {
+  return method === 'GET' ? ['GET', 'HEAD'] : [method];
 }
 
-const patterns = routes.map(({ method, path }: Route) => ({
-  method,
-  pattern: new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`),
+const patterns = routes.map((route) => ({
+  route,
+  pattern: new RegExp(`^${route.path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`),
 }));
 
+/** The methods of a path, among the routes of the face whose path it is. */
 function methodsOf(path: string): string[] {
-  return patterns
-    .filter(({ pattern }) => pattern.test(path))
-    .flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  const face = faceOf(path);
+  return patterns.flatMap(({ route, pattern }) =>
+    (route.face ?? native) === face && pattern.test(path) ? methodsOfRoute(route) : [],
+  );
+}
+
+/** True for paths that some route has, whatever the method. */
+export function hasPath(path: string): boolean {
+  return methodsOf(path).length > 0;
 }

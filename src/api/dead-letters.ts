@@ -14,6 +14,7 @@ export const deadLetterRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/dead-letters',
     role: 'viewer',
+    scope: 'deliveries:read',
     id: 'listDeadLetters',
     tag,
     summary: 'List dead letters, newest first',
@@ -41,11 +42,12 @@ export const deadLetterRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/dead-letters/:id/retry',
     role: 'member',
+    scope: 'deliveries:write',
     id: 'retryDeadLetter',
     tag,
     summary: 'Send a dead letter again',
     answer: { status: 202, description: 'It is on its way.', schema: Delivery },
-    errors: ['NOT_FOUND', 'INVALID_STATE'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params }) {
       await requireDeadLetter(api, tenantId, params.id);
       return deliveryJson(await api.engine.deliveries.redeliver(tenantId, params.id));
@@ -55,6 +57,7 @@ export const deadLetterRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/dead-letters/:id/acknowledge',
     role: 'admin',
+    scope: 'deliveries:write',
     id: 'acknowledgeDeadLetter',
     tag,
     summary: 'Mark a dead letter as seen',

@@ -20,6 +20,7 @@ export const deliveryRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/deliveries',
     role: 'viewer',
+    scope: 'deliveries:read',
     id: 'listDeliveries',
     tag,
     summary: 'List deliveries, newest first',
@@ -47,6 +48,7 @@ export const deliveryRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/deliveries/:id',
     role: 'viewer',
+    scope: 'deliveries:read',
     id: 'getDelivery',
     tag,
     summary: 'Get a delivery with every attempt',
@@ -67,12 +69,13 @@ export const deliveryRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/deliveries/:id/redeliver',
     role: 'member',
+    scope: 'deliveries:write',
     id: 'redeliver',
     tag,
     summary: 'Send a delivery again',
     description: 'The original bytes, signed anew; the attempt number goes on and the schedule begins anew.',
     answer: { status: 202, description: 'It is on its way.', schema: Delivery },
-    errors: ['NOT_FOUND', 'INVALID_STATE'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params }) {
       return deliveryJson(await api.engine.deliveries.redeliver(tenantId, params.id));
     },
@@ -81,6 +84,7 @@ export const deliveryRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/deliveries/redeliver',
     role: 'member',
+    scope: 'deliveries:write',
     id: 'redeliverMany',
     tag,
     summary: 'Send all deliveries again that a filter matches',
@@ -102,6 +106,7 @@ export const deliveryRoutes: readonly Route[] = [
       description: 'How many there are.',
       schema: Type.Object({ deliveries: Type.Integer(), dryRun: Type.Boolean() }),
     },
+    errors: ['PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, body }) {
       const { dryRun = false, ratePerSecond = null } = body;
       const filter = await readFilter(api.engine, tenantId, body);

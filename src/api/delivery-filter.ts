@@ -9,7 +9,7 @@ import { parseTime } from './time.ts';
 
 /** How a request chooses deliveries, by query or body; the status is each route's own affair. */
 export const filterFields = {
-  webhookId: Type.Optional(Type.String({ maxLength: 64, description: 'Only of this webhook.' })),
+  webhookId: Type.Optional(Type.String({ maxLength: 128, description: 'Only of this webhook.' })),
   eventId: Type.Optional(Type.String({ maxLength: 128, description: 'Only of this event.' })),
   type: Type.Optional(Type.String({ maxLength: 128, description: 'Only of this event type.' })),
   ...timeRange,
@@ -32,9 +32,7 @@ export async function readFilter(
   const filter: DeliveryFilter = { tenantId, ...readRange(request) };
   if (request.type !== undefined) filter.eventType = request.type;
   if (request.webhookId !== undefined) {
-    const id = parseId(request.webhookId, prefixes.endpoint);
-    if (id === null) throw badField('webhookId', 'must be the id of a webhook, like "wh_01JXYZ…"');
-    filter.endpointId = id;
+    filter.endpointId = endpointIdOf(engine, tenantId, request.webhookId);
   }
   if (request.eventId !== undefined) {
     const id = await eventIdOf(engine, tenantId, request.eventId);
@@ -63,6 +61,18 @@ export function readStatuses(given: string | readonly string[] | undefined): Del
   }
   if (statuses.length === 0) throw badField('status', 'must have at least one status');
   return statuses as DeliveryStatus[];
+}
+
+/** By an id of ours also one that is deleted, whose history stays. Throws BAD_REQUEST where it is the id of none. */
+export function endpointIdOf(engine: Engine, tenantId: string, id: string): Id {
+  try {
+    return engine.endpoints.get(tenantId, id).id;
+  } catch (error) {
+    if (!(error instanceof PosthornError) || error.code !== 'NOT_FOUND') throw error;
+    const parsed = parseId(id, prefixes.endpoint);
+    if (parsed === null) throw badField('webhookId', 'must be the id of a webhook, like "wh_01JXYZ…"');
+    return parsed;
+  }
 }
 
 async function eventIdOf(engine: Engine, tenantId: string, id: string): Promise<Id | null> {

@@ -9,7 +9,7 @@ import { formatTime } from './time.ts';
 
 const fields = {
   id: Type.String({ description: '`whd_…`' }),
-  webhookId: Type.String(),
+  webhookId: Type.String({ description: '`wh_…`, or the id it had where it came from.' }),
   eventId: Type.String({ description: 'The publisher’s own id of the event, or `evt_…`.' }),
   eventType: Type.String(),
   status: oneOf(deliveryStatuses, { description: 'See docs/state-machine.md.' }),
@@ -59,7 +59,7 @@ export const DeliveryDetail = Type.Object(
 export function deliveryJson(row: DeliveryRow): Record<string, unknown> {
   return {
     id: prefixes.delivery + row.id,
-    webhookId: prefixes.endpoint + row.endpointId,
+    webhookId: row.endpointOwnId ?? prefixes.endpoint + row.endpointId,
     eventId: publicEventId({ id: row.eventId, ownId: row.eventOwnId }),
     eventType: row.eventType,
     status: row.status,
@@ -99,7 +99,7 @@ export function attemptJson(attempt: Attempt, isOperator: boolean): Record<strin
 }
 
 /** Names in lower case; what came several times is joined by commas, as RFC 9110, section 5.3 allows. */
-function headersJson(flat: readonly string[]): Record<string, string> {
+export function headersJson(flat: readonly string[]): Record<string, string> {
   const headers = Object.create(null) as Record<string, string>;
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const name = flat[i]!.toLowerCase();

@@ -1,6 +1,5 @@
 import Type, { type Static } from 'typebox';
 import type { EventTypeVerbs } from '../delivery/engine.ts';
-import { PosthornError } from '../errors.ts';
 import { isEventType } from '../model/event.ts';
 import type { EventType } from '../model/tenant.ts';
 import { pageInMemory, pageQuery } from './page.ts';
@@ -54,6 +53,7 @@ export const eventTypeRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/event-types',
     role: 'viewer',
+    scope: 'event-types:read',
     id: 'listEventTypes',
     tag,
     summary: 'List the catalogue, by name',
@@ -76,6 +76,7 @@ export const eventTypeRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/event-types',
     role: 'operator',
+    scope: 'event-types:write',
     id: 'createEventType',
     tag,
     summary: 'Register an event type',
@@ -83,20 +84,13 @@ export const eventTypeRoutes: readonly Route[] = [
     example: { name: 'order.paid', ...example },
     answer: { status: 201, description: 'Registered.', schema: EventTypeShown },
     errors: ['ALREADY_EXISTS'],
-    handle({ api, body }) {
-      if (isKnown(api, body.name)) {
-        throw new PosthornError(
-          'ALREADY_EXISTS',
-          `The event type "${body.name}" exists. PUT /v1/event-types/${body.name} changes it.`,
-        );
-      }
-      return put(api, body.name, body);
-    },
+    handle: ({ api, body }) => put(api, body.name, body, { mustBeNew: true }),
   }),
   route({
     method: 'GET',
     path: '/v1/event-types/:name',
     role: 'viewer',
+    scope: 'event-types:read',
     id: 'getEventType',
     tag,
     summary: 'Get an event type',
@@ -108,6 +102,7 @@ export const eventTypeRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/event-types/:name',
     role: 'operator',
+    scope: 'event-types:write',
     id: 'putEventType',
     tag,
     summary: 'Register or replace an event type',
@@ -115,12 +110,13 @@ export const eventTypeRoutes: readonly Route[] = [
     body: EventTypeContent,
     example,
     answer: { status: 200, description: 'The event type.', schema: EventTypeShown },
-    handle: ({ api, params, body }) => put(api, params.name, body),
+    handle: ({ api, params, body }) => put(api, params.name, body, { mustBeNew: false }),
   }),
   route({
     method: 'DELETE',
     path: '/v1/event-types/:name',
     role: 'operator',
+    scope: 'event-types:write',
     id: 'deleteEventType',
     tag,
     summary: 'Take an event type out of the catalogue',
@@ -131,18 +127,19 @@ export const eventTypeRoutes: readonly Route[] = [
   }),
 ];
 
-async function put(api: ApiContext, name: string, body: Static<typeof EventTypeContent>): Promise<object> {
+async function put(
+  api: ApiContext,
+  name: string,
+  body: Static<typeof EventTypeContent>,
+  options: { mustBeNew: boolean },
+): Promise<object> {
   const { description, schema, examples, isArchived } = body;
   const input: Parameters<EventTypeVerbs['put']>[0] = { name };
   if (description !== undefined) input.description = description;
   if (schema !== undefined) input.schema = schema;
   if (examples !== undefined) input.examples = examples;
   if (isArchived !== undefined) input.isArchived = isArchived;
-  return eventTypeJson(await api.engine.eventTypes.put(input));
-}
-
-function isKnown(api: ApiContext, name: string): boolean {
-  return api.engine.eventTypes.list().some((type) => type.name === name);
+  return eventTypeJson(await api.engine.eventTypes.put(input, options));
 }
 
 function eventTypeJson(type: EventType): Record<string, unknown> {

@@ -2,10 +2,9 @@ import Type from 'typebox';
 import { publicEventId } from '../delivery/message.ts';
 import { badField } from '../errors.ts';
 import type { Event } from '../model/event.ts';
-import { parseId, prefixes } from '../model/id.ts';
 import { elementSpans, memberSpans } from '../model/json.ts';
 import { tooLarge } from './body.ts';
-import { readRange } from './delivery-filter.ts';
+import { endpointIdOf, readRange } from './delivery-filter.ts';
 import { Delivery, deliveryJson } from './delivery-json.ts';
 import { publishedJson } from './ingest.ts';
 import { pageById, pageQuery } from './page.ts';
@@ -49,6 +48,7 @@ export const eventRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/events',
     role: 'member',
+    scope: 'events:write',
     id: 'publishEvent',
     tag,
     summary: 'Send an event',
@@ -71,6 +71,7 @@ export const eventRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/events/batch',
     role: 'member',
+    scope: 'events:write',
     id: 'publishEvents',
     tag,
     summary: 'Send up to 1,000 events, all or none',
@@ -98,6 +99,7 @@ export const eventRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/events',
     role: 'viewer',
+    scope: 'events:read',
     id: 'listEvents',
     tag,
     summary: 'List events, newest first',
@@ -129,6 +131,7 @@ export const eventRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/events/:id',
     role: 'viewer',
+    scope: 'events:read',
     id: 'getEvent',
     tag,
     summary: 'Get an event with its deliveries',
@@ -147,21 +150,21 @@ export const eventRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/events/:id/replay',
     role: 'member',
+    scope: 'deliveries:write',
     id: 'replayEvent',
     tag,
     summary: 'Send an event again',
     description: 'To all webhooks that got it or match it now, or to one of them.',
     body: Type.Object(
-      { webhookId: Type.Optional(Type.String({ maxLength: 64, description: 'Only to this webhook.' })) },
+      { webhookId: Type.Optional(Type.String({ maxLength: 128, description: 'Only to this webhook.' })) },
       { additionalProperties: false },
     ),
     bodyIsOptional: true,
     answer: { status: 202, description: 'On their way.', schema: DeliveryCount },
-    errors: ['NOT_FOUND'],
+    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
     handle({ api, tenantId, params, body }) {
       if (body.webhookId === undefined) return api.engine.events.replay(tenantId, params.id);
-      const endpointId = parseId(body.webhookId, prefixes.endpoint);
-      if (endpointId === null) throw badField('webhookId', 'must be the id of a webhook, like "wh_01JXYZ…"');
+      const endpointId = endpointIdOf(api.engine, tenantId, body.webhookId);
       return api.engine.events.replay(tenantId, params.id, { endpointId });
     },
   }),

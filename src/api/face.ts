@@ -1,3 +1,5 @@
+import type { TSchema } from 'typebox';
+import type { ErrorCode } from '../errors.ts';
 import type { Problem } from './problem.ts';
 
 /**
@@ -14,4 +16,10 @@ export interface Face {
   owns(path: string): boolean;
   /** What an error looks like from outside. */
   problemOf(error: unknown, requestId: string): Problem;
+  /** Its errors, for the OpenAPI document: their body, and the statuses that one of the table can have here. */
+  readonly errors: {
+    readonly contentType: string;
+    readonly schema: TSchema;
+    statusesOf(code: ErrorCode): readonly number[];
+  };
 }

@@ -5,7 +5,7 @@ import type { Access, Permit } from './access.ts';
 import { collectBody, parseBody } from './body.ts';
 import { newRequestId, problemOf, sendProblem } from './problem.ts';
 import { readPublish, withIdempotencyKey } from './publish-request.ts';
-import type { ApiContext } from './route.ts';
+import type { ApiContext, Route } from './route.ts';
 
 /** The charset is of no use to JSON, but Fastify adds it to every answer: all look alike this way. */
 export const JSON_CONTENT_TYPE = 'application/json; charset=utf-8';
@@ -18,6 +18,7 @@ export const JSON_CONTENT_TYPE = 'application/json; charset=utf-8';
 export function createIngest(
   api: ApiContext,
   access: Access,
+  route: Route,
   onError: (error: unknown, requestId: string) => void,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const limitBytes = api.maxBodyBytes;
@@ -65,7 +66,7 @@ export function createIngest(
 
   return (request, response) => {
     try {
-      const permit = access.permit(request.headers, 'member');
+      const permit = access.permit(request.headers, route, 'bearer', request);
       if (!(permit instanceof Promise)) {
         take(request, response, permit);
         return;

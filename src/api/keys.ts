@@ -1,23 +1,26 @@
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { newId, parseId, prefixes, type Id } from '../model/id.ts';
-import type { ApiKey, Role } from '../model/tenant.ts';
+import type { Scope } from '../model/scope.ts';
+import { mayAct, type ApiKey, type Role } from '../model/tenant.ts';
 import type { Store } from '../store/store.ts';
-import { hashKey, hintOf, isMistyped, newKeyText } from './key-text.ts';
-
-/** Who makes a request. */
-export interface Principal {
-  /** As shown: `key_…`; null for a key that the settings give. */
-  readonly keyId: string | null;
-  readonly role: Role;
-  /** The tenant it acts for; null for an operator, who names one. */
-  readonly tenantId: string | null;
-}
+import { hashKey, hintOf, isMistyped, newKeyText, wireFormatOfKey, type KeyPrefix } from './key-text.ts';
+import type { People } from './people.ts';
+import type { Principal } from './principal.ts';
 
 /** A key that is to be made. */
 export interface NewKey {
-  role: Role;
+  /** What it may do; of no meaning beside `memberId`. */
+  role?: Role;
   /** Null for an operator's. */
   tenantId: string | null;
+  /** The member a personal key speaks for, as `mem_…` or bare; its role is that of the member. */
+  memberId?: string | null;
+  /** What it may do of what its role may; null = all of it. */
+  scopes?: readonly Scope[] | null;
+  /** How it begins; default `ph_live_`, and `gpat_` for a personal key. */
+  prefix?: KeyPrefix;
+  /** The whole text, for a key that clients hold already: 16 to 512 visible ASCII characters. */
+  text?: string;
   name?: string | null;
   /** Epoch ms; null = never. */
   expiresAt?: number | null;
@@ -25,6 +28,8 @@ export interface NewKey {
 
 export interface KeyVerifierOptions {
   store: { readonly apiKeys: Store['apiKeys'] };
+  /** Whom personal keys speak for. Loaded by the caller. */
+  people: Pick<People, 'find' | 'roleOf'>;
   /** Secret under which keys are hashed; the same for the life of the store. */
   pepper: Buffer;
   /** Texts of keys with an operator's rights that come from the settings and not from the store. */
@@ -35,7 +40,8 @@ export interface KeyVerifierOptions {
 }
 
 interface Known {
-  readonly principal: Principal;
+  /** Another one once the role of a personal key's member changed. */
+  principal: Principal;
   /** Null for a fixed key. */
   readonly key: ApiKey | null;
   readonly expiresAt: number;
@@ -44,6 +50,7 @@ interface Known {
 }
 
 const KEY = /^bearer +([\x21-\x7e]{16,512})$/i;
+const TEXT = /^[\x21-\x7e]{16,512}$/;
 /** Headers remembered; only valid ones are, so that guessing does not push them out. */
 const MAX_REMEMBERED = 10_000;
 /** A key's last use is noted at most this often, and written at most {@link FLUSH_MS} later. */
@@ -57,22 +64,33 @@ const MAX_NAME = 128;
  */
 export class KeyVerifier {
   readonly #store: KeyVerifierOptions['store'];
+  readonly #people: KeyVerifierOptions['people'];
   readonly #pepper: Buffer;
   readonly #onFault: (error: unknown) => void;
   readonly #now: () => number;
   readonly #fixed: ReadonlyMap<string, Known>;
   #byHash = new Map<string, Known>();
   readonly #remembered = new Map<string, Known>();
+  /** Hashes of keys that are being stored. */
+  readonly #underWay = new Set<string>();
   readonly #uses = new Map<Id, number>();
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> = Promise.resolve();
 
   constructor(options: KeyVerifierOptions) {
     this.#store = options.store;
+    this.#people = options.people;
     this.#pepper = options.pepper;
     this.#onFault = options.onFault ?? (() => undefined);
     this.#now = options.now ?? Date.now;
-    const principal: Principal = { keyId: null, role: 'operator', tenantId: null };
+    const principal: Principal = {
+      keyId: null,
+      memberId: null,
+      role: 'operator',
+      tenantId: null,
+      scopes: null,
+      wireFormat: null,
+    };
     const fixed = { principal, key: null, expiresAt: Infinity, noteFrom: Infinity };
     this.#fixed = new Map((options.fixed ?? []).map((text) => [hashKey(text, this.#pepper), fixed]));
   }
@@ -100,8 +118,16 @@ export class KeyVerifier {
       this.#remembered.delete(authorization!);
       throw unauthorized('The API key is unknown, revoked or expired.');
     }
+    if (found.principal.memberId !== null) this.#followMember(found, found.principal.memberId);
     if (now >= found.noteFrom) this.#noteUse(found, now);
     return found.principal;
+  }
+
+  /** The same for the header `Api-Key`, which holds a key and nothing else. */
+  verifyText(text: string | undefined): Principal {
+    if (text === undefined) throw unauthorized('The Api-Key header is missing.', API_KEY_REMEDY);
+    if (!TEXT.test(text)) throw unauthorized('The Api-Key header does not hold a key.', API_KEY_REMEDY);
+    return this.verify(`Bearer ${text}`);
   }
 
   /** Keys of a tenant, or with null of operators; newest first, revoked ones too. */
@@ -111,31 +137,24 @@ export class KeyVerifier {
       .sort((a, b) => (a.id < b.id ? 1 : -1));
   }
 
-  /** Makes a key. Its text is in the answer and nowhere else. Throws BAD_REQUEST that names the field. */
+  /**
+   * Makes a key. Its text is in the answer and nowhere else. Throws BAD_REQUEST that names the field, and
+   * ALREADY_EXISTS where a given text is in use.
+   */
   async create(request: NewKey): Promise<{ id: string; key: string; apiKey: ApiKey }> {
-    const { role, tenantId, name = null, expiresAt = null } = request;
     const now = this.#now();
-    if ((role === 'operator') !== (tenantId === null)) {
-      throw badField('role', 'an operator’s key is for every tenant, any other key for one');
-    }
-    if (name !== null && (name.length === 0 || name.length > MAX_NAME)) {
-      throw badField('name', `must have 1 to ${MAX_NAME} characters`);
-    }
-    if (expiresAt !== null && expiresAt <= now) throw badField('expiresAt', 'has gone by; give a time to come');
-    const text = newKeyText();
-    const apiKey: ApiKey = {
-      id: newId(now),
-      tenantId,
-      role,
-      name,
-      hint: hintOf(text),
-      createdAt: now,
-      lastUsedAt: null,
-      expiresAt,
-      revokedAt: null,
-    };
+    const text = this.#textOf(request);
     const hash = hashKey(text, this.#pepper);
-    await this.#store.apiKeys.create({ ...apiKey, hash });
+    const apiKey = this.#newKey(request, hintOf(text), now);
+    if (this.#fixed.has(hash) || this.#byHash.has(hash) || this.#underWay.has(hash)) {
+      throw new PosthornError('ALREADY_EXISTS', 'A key with this text exists, or did until it was revoked.');
+    }
+    this.#underWay.add(hash);
+    try {
+      await this.#store.apiKeys.create({ ...apiKey, hash });
+    } finally {
+      this.#underWay.delete(hash);
+    }
     this.#byHash.set(hash, known(apiKey));
     return { id: prefixes.apiKey + apiKey.id, key: text, apiKey };
   }
@@ -153,6 +172,59 @@ export class KeyVerifier {
     await this.#store.apiKeys.revoke(key.id, now);
     key.revokedAt = now;
     this.#remembered.clear();
+  }
+
+  /** Ends the personal keys of a member who was removed; the store did so by itself. */
+  forgetMember(memberId: Id, now: number): void {
+    for (const key of this.#keys()) if (key.memberId === memberId) key.revokedAt ??= now;
+    this.#remembered.clear();
+  }
+
+  /** What a key may do now; null for a personal one whose member is gone. */
+  roleOf(key: ApiKey): Role | null {
+    if (key.memberId === null) return key.role;
+    const role = this.#people.roleOf(key.memberId);
+    return role === null || mayAct(key.role, role) ? role : key.role;
+  }
+
+  #textOf({ text, prefix, memberId }: NewKey): string {
+    if (text !== undefined) {
+      if (!TEXT.test(text)) throw badField('key', 'must be 16 to 512 visible ASCII characters');
+      if (isMistyped(text)) throw badField('key', 'begins as keys of Posthorn do, but its checksum does not fit');
+      return text;
+    }
+    if (prefix === 'gpat_' && memberId == null) throw badField('prefix', 'gpat_ is for personal keys; give memberId');
+    return newKeyText(prefix ?? (memberId == null ? 'ph_live_' : 'gpat_'));
+  }
+
+  #newKey(request: NewKey, hint: string, now: number): ApiKey {
+    const { tenantId, memberId = null, scopes = null, name = null, expiresAt = null } = request;
+    // A personal key has no role of its own: with the highest that a member can have, it is always the member's.
+    const role = memberId === null ? request.role : 'owner';
+    if (role === undefined) throw badField('role', 'is missing');
+    if ((role === 'operator') !== (tenantId === null)) {
+      throw badField('role', 'an operator’s key is for every tenant, any other key for one');
+    }
+    const member = memberId === null || tenantId === null ? null : this.#people.find(tenantId, memberId);
+    if (memberId !== null && member === null) throw badField('memberId', 'is no member of this tenant');
+    if (scopes?.length === 0) throw badField('scopes', 'must name at least one; null for all that the role may');
+    if (name !== null && (name.length === 0 || name.length > MAX_NAME)) {
+      throw badField('name', `must have 1 to ${MAX_NAME} characters`);
+    }
+    if (expiresAt !== null && expiresAt <= now) throw badField('expiresAt', 'has gone by; give a time to come');
+    return {
+      id: newId(now),
+      tenantId,
+      role,
+      memberId: member?.id ?? null,
+      scopes: scopes === null ? null : [...new Set(scopes)],
+      name,
+      hint,
+      createdAt: now,
+      lastUsedAt: null,
+      expiresAt,
+      revokedAt: null,
+    };
   }
 
   #keys(): ApiKey[] {
@@ -174,6 +246,13 @@ export class KeyVerifier {
     return found;
   }
 
+  /** A personal key may at each request what its member may then. */
+  #followMember(found: Known, memberId: Id): void {
+    const role = this.#people.roleOf(memberId);
+    if (role === null) throw unauthorized('The API key is unknown, revoked or expired.');
+    if (role !== found.principal.role) found.principal = { ...found.principal, role: this.roleOf(found.key!)! };
+  }
+
   #noteUse(found: Known, now: number): void {
     found.noteFrom = now + NOTE_EVERY_MS;
     found.key!.lastUsedAt = now;
@@ -192,16 +271,23 @@ export class KeyVerifier {
 
 function known(key: ApiKey): Known {
   return {
-    principal: { keyId: prefixes.apiKey + key.id, role: key.role, tenantId: key.tenantId },
+    principal: {
+      keyId: prefixes.apiKey + key.id,
+      memberId: key.memberId,
+      role: key.role,
+      tenantId: key.tenantId,
+      scopes: key.scopes,
+      wireFormat: wireFormatOfKey(key.hint),
+    },
     key: { ...key },
     expiresAt: key.expiresAt ?? Infinity,
     noteFrom: 0,
   };
 }
 
-function unauthorized(what: string): PosthornError {
-  return new PosthornError(
-    'UNAUTHORIZED',
-    `${what} Send "Authorization: Bearer <key>" with a key that is neither revoked nor expired.`,
-  );
+const BEARER_REMEDY = 'Send "Authorization: Bearer <key>" with a key that is neither revoked nor expired.';
+const API_KEY_REMEDY = 'Send "Api-Key: <key>" with a key that is neither revoked nor expired.';
+
+export function unauthorized(what: string, remedy = BEARER_REMEDY): PosthornError {
+  return new PosthornError('UNAUTHORIZED', `${what} ${remedy}`);
 }

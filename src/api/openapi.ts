@@ -1,13 +1,16 @@
 import type { TSchema } from 'typebox';
-import { errorTable, type ErrorCode } from '../errors.ts';
-import { anchorOf } from './problem.ts';
+import { errorTable, PosthornError, type ErrorCode } from '../errors.ts';
+import type { Face } from './face.ts';
+import { native } from './faces/native.ts';
 import type { Route } from './route.ts';
+import { isCounted } from './serve.ts';
 
 type Json = Record<string, unknown>;
 
 const about = [
   'Posthorn sends webhooks: hand it an event and it stores, signs, delivers and retries it.',
-  'Every error is `application/problem+json` with a stable `code`; docs/errors.md lists them.',
+  'Every error is `application/problem+json` with a stable `code`, which `/errors` explains; the routes that clients of',
+  'other products use answer as those products do.',
   'Every answer has an `x-request-id`, by which it is found in the log.',
 ].join(' ');
 
@@ -36,22 +39,33 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
     },
     servers: [{ url: 'http://127.0.0.1:3001', description: 'As `npm start` listens.' }],
     tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
-    security: [{ key: [] }],
+    security: securityOf(native),
     paths,
     components: {
       securitySchemes: {
         key: {
           type: 'http',
           scheme: 'bearer',
-          description: 'An API key. Roles: viewer < member < admin < owner < operator.',
+          description:
+            'An API key. Roles: viewer < member < admin < owner < operator. A key with scopes may do what its role and ' +
+            'one of its scopes allow.',
         },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: 'posthorn_session',
+          description:
+            'The session of a member (`POST /v1/sessions`); `__Host-posthorn_session` over https. Where there is an ' +
+            '`Authorization` header, that counts.',
+        },
+        apiKey: { type: 'apiKey', in: 'header', name: 'Api-Key', description: 'The same API keys.' },
       },
       parameters: {
         Tenant: {
           name: 'Posthorn-Tenant',
           in: 'header',
           description: 'The tenant an operator’s key acts for; default `default`. Other keys act for their own.',
-          schema: { type: 'string' },
+          schema: { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$' },
         },
         IdempotencyKey: {
           name: 'Idempotency-Key',
@@ -60,9 +74,17 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
           schema: { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' },
         },
       },
-      headers: { RequestId: { description: 'By which it is found in the log.', schema: { type: 'string' } } },
-      responses: Object.fromEntries(codes.map((code) => [code, errorResponse(code)])),
-      schemas: { ...Object.fromEntries([...schemas].sort(([a], [b]) => (a < b ? -1 : 1))), Problem: problemSchema() },
+      headers: {
+        RequestId: { description: 'By which it is found in the log.', schema: { type: 'string' } },
+        RateLimit: { description: 'Requests a minute that are allowed.', schema: { type: 'integer' } },
+        RateLimitRemaining: { description: 'Those left of this minute.', schema: { type: 'integer' } },
+        RateLimitReset: {
+          description: 'Seconds until the next minute begins; on paths under `/api/v1/org` that moment as a unix time.',
+          schema: { type: 'integer' },
+        },
+      },
+      responses: Object.fromEntries(codes.map((code) => [code, errorResponse(code, schemas)])),
+      schemas: Object.fromEntries([...schemas].sort(([a], [b]) => (a < b ? -1 : 1))),
     },
   };
 }
@@ -70,34 +92,29 @@ export function openApiDocument(routes: readonly Route[], version: string): Json
 /** The errors a route can give, in the order of the table. */
 function errorsOf(route: Route): ErrorCode[] {
   const all = new Set<ErrorCode>(route.errors ?? []);
-  all.add('INTERNAL');
-  if (route.path.includes(':')) all.add('URI_TOO_LONG').add('BAD_REQUEST');
-  if (route.query || route.body) all.add('BAD_REQUEST');
+  // A query parameter that is not known is a fault everywhere.
+  all.add('INTERNAL').add('BAD_REQUEST');
+  if (route.path.includes(':')) all.add('URI_TOO_LONG');
   if (route.body) all.add('REQUEST_TIMEOUT').add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');
   if (route.role !== 'public') {
     // A tenant that an operator names may not fit, not exist, or have to be made.
-    all
-      .add('BAD_REQUEST')
-      .add('UNAUTHORIZED')
-      .add('FORBIDDEN')
-      .add('NOT_FOUND')
-      .add('STORE_UNAVAILABLE')
-      .add('STORE_FULL');
+    all.add('UNAUTHORIZED').add('FORBIDDEN').add('NOT_FOUND').add('STORE_UNAVAILABLE').add('STORE_FULL');
     if (route.method !== 'GET') all.add('SHUTTING_DOWN');
+    if (isCounted(route)) all.add('TOO_MANY_REQUESTS');
   }
   return (Object.keys(errorTable) as ErrorCode[]).filter((code) => all.has(code));
 }
 
 function operationOf(route: Route, schemas: Map<string, Json>, referredTo: Set<ErrorCode>): Json {
-  const { answer } = route;
-  const needs = route.role === 'public' ? 'Needs no key.' : `Needs the role \`${route.role}\`.`;
+  const { answer, face = native } = route;
   return {
     operationId: route.id,
     tags: [route.tag],
     summary: route.summary,
-    description: [route.description, needs].filter((text) => text !== undefined).join(' '),
+    description: [route.description, needsOf(route)].filter((text) => text !== undefined).join(' '),
     'x-role': route.role,
-    ...(route.role === 'public' ? { security: [] } : {}),
+    ...(route.scope === undefined ? {} : { 'x-scope': route.scope }),
+    ...(route.role === 'public' ? { security: [] } : face === native ? {} : { security: securityOf(face) }),
     parameters: parametersOf(route, schemas),
     ...(route.body === undefined
       ? {}
@@ -117,6 +134,7 @@ function operationOf(route: Route, schemas: Map<string, Json>, referredTo: Set<E
         description: answer.description,
         headers: {
           'x-request-id': { $ref: '#/components/headers/RequestId' },
+          ...(isCounted(route) ? limitHeaders : {}),
           ...Object.fromEntries(
             Object.entries(answer.headers ?? {}).map(([name, description]) => [
               name,
@@ -124,13 +142,32 @@ function operationOf(route: Route, schemas: Map<string, Json>, referredTo: Set<E
             ]),
           ),
         },
-        ...(answer.schema === undefined
-          ? {}
-          : { content: { 'application/json': { schema: schemaOf(answer.schema, schemas) } } }),
+        ...contentOf(answer, schemas),
       },
-      ...errorResponses(errorsOf(route), referredTo),
+      ...errorResponses(errorsOf(route), face, schemas, referredTo),
     },
   };
+}
+
+const limitHeaders = {
+  'x-ratelimit-limit': { $ref: '#/components/headers/RateLimit' },
+  'x-ratelimit-remaining': { $ref: '#/components/headers/RateLimitRemaining' },
+  'x-ratelimit-reset': { $ref: '#/components/headers/RateLimitReset' },
+};
+
+function needsOf({ role, scope }: Route): string {
+  if (role === 'public') return 'Needs no key.';
+  if (scope === undefined) return `Needs the role \`${role}\` and a key without scopes.`;
+  return `Needs the role \`${role}\`, and of keys with scopes \`${scope}\`.`;
+}
+
+function securityOf({ credentials }: Face): Json[] {
+  return credentials === 'bearer' ? [{ key: [] }, { session: [] }] : [{ apiKey: [] }];
+}
+
+function contentOf({ schema, isHtml }: Route['answer'], schemas: Map<string, Json>): Json {
+  if (isHtml === true) return { content: { 'text/html': { schema: { type: 'string' } } } };
+  return schema === undefined ? {} : { content: { 'application/json': { schema: schemaOf(schema, schemas) } } };
 }
 
 function parametersOf(route: Route, schemas: Map<string, Json>): Json[] {
@@ -150,69 +187,40 @@ function parametersOf(route: Route, schemas: Map<string, Json>): Json[] {
   return [...inPath, ...inQuery, ...headers];
 }
 
-/** Errors of one status share a response, as the document has one place for each; a single one refers to the components. */
-function errorResponses(codes: readonly ErrorCode[], referredTo: Set<ErrorCode>): Json {
+/**
+ * Errors of one status share a response, as the document has one place for each; a single one of the native face refers
+ * to the components.
+ */
+function errorResponses(
+  codes: readonly ErrorCode[],
+  { errors }: Face,
+  schemas: Map<string, Json>,
+  referredTo: Set<ErrorCode>,
+): Json {
   const responses: Json = {};
-  for (const status of new Set(codes.map((code) => errorTable[code].status))) {
-    const same = codes.filter((code) => errorTable[code].status === status);
-    if (same.length === 1) {
+  for (const status of new Set(codes.flatMap((code) => errors.statusesOf(code)))) {
+    const same = codes.filter((code) => errors.statusesOf(code).includes(status));
+    if (same.length === 1 && errors === native.errors) {
       referredTo.add(same[0]!);
       responses[status] = { $ref: `#/components/responses/${same[0]}` };
     } else {
       responses[status] = {
         description: same.map((code) => `\`${code}\`: ${errorTable[code].title}.`).join(' '),
-        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+        content: { [errors.contentType]: { schema: schemaOf(errors.schema, schemas) } },
       };
     }
   }
   return responses;
 }
 
-function errorResponse(code: ErrorCode): Json {
-  const { status, title, remedy } = errorTable[code];
+/** As the native face answers. */
+function errorResponse(code: ErrorCode, schemas: Map<string, Json>): Json {
+  const { title, remedy } = errorTable[code];
+  const { body } = native.problemOf(new PosthornError(code), 'req_01KF0Z7J3TE5XAY2V8N4R6M0QC');
+  const { contentType, schema } = native.errors;
   return {
     description: `\`${code}\`: ${title}. ${remedy}`,
-    content: {
-      'application/problem+json': {
-        schema: { $ref: '#/components/schemas/Problem' },
-        example: {
-          type: `/errors#${anchorOf(code)}`,
-          title,
-          status,
-          detail: `${title}. ${remedy}`,
-          code,
-          message: `${title}. ${remedy}`,
-          requestId: 'req_01KF0Z7J3TE5XAY2V8N4R6M0QC',
-        },
-      },
-    },
-  };
-}
-
-function problemSchema(): Json {
-  const text = (description: string): Json => ({ type: 'string', description });
-  return {
-    type: 'object',
-    description: 'An error (RFC 9457).',
-    required: ['type', 'title', 'status', 'detail', 'code', 'message', 'requestId'],
-    properties: {
-      type: text('Where it is described: a place in the page of errors.'),
-      title: text('The same for every error of this code.'),
-      status: { type: 'integer' },
-      detail: text('What is wrong with this request, and what to do about it.'),
-      code: { type: 'string', enum: Object.keys(errorTable) },
-      message: text('As `detail`.'),
-      requestId: text('As `x-request-id`.'),
-      errors: {
-        type: 'array',
-        description: 'The fields that are wrong.',
-        items: {
-          type: 'object',
-          required: ['field', 'message'],
-          properties: { field: text('`events[0].type`'), message: text('What to do about it.') },
-        },
-      },
-    },
+    content: { [contentType]: { schema: schemaOf(schema, schemas), example: JSON.parse(body) as Json } },
   };
 }
 

@@ -73,3 +73,21 @@ export const newestFirst = {
   isPosition: isId,
   isBehind: (row: { readonly id: string }, position: string): boolean => row.id < position,
 };
+
+/** For {@link pageInMemory}: newest first, by time of creation, then by id; for what may have been made elsewhere before. */
+export const newestMadeFirst = {
+  positionOf: (row: { readonly createdAt: number; readonly id: string }): string => `${row.createdAt} ${row.id}`,
+  isPosition(text: string): boolean {
+    const [createdAt, id] = splitPosition(text);
+    return Number.isSafeInteger(createdAt) && isId(id);
+  },
+  isBehind(row: { readonly createdAt: number; readonly id: string }, position: string): boolean {
+    const [createdAt, id] = splitPosition(position);
+    return row.createdAt < createdAt || (row.createdAt === createdAt && row.id < id);
+  },
+};
+
+function splitPosition(text: string): [createdAt: number, id: string] {
+  const [, createdAt, id] = /^(\d{1,15}) (.*)$/.exec(text) ?? [];
+  return [Number(createdAt ?? Number.NaN), id ?? ''];
+}

@@ -19,7 +19,10 @@ const labelRule = 'must be 1 to 256 characters, none of them a control character
 const timeRule = 'must be a time like "2026-01-31T12:00:00Z" (RFC 3339)';
 
 const label = (description: string) =>
-  Type.Optional(nullable(Type.String({ pattern: '^[^\\p{Cc}]{1,256}$', description, 'x-rule': labelRule })));
+  Type.Optional(
+    // As LABEL, in words that also those know who have no \p.
+    nullable(Type.String({ pattern: '^[^\\x00-\\x1f\\x7f-\\x9f]{1,256}$', description, 'x-rule': labelRule })),
+  );
 
 /**
  * An event as it is sent in. The document is made from this schema; requests are checked by {@link readPublish}, which

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import type { Static, TObject, TSchema } from 'typebox';
 import type { Engine } from '../delivery/engine.ts';
@@ -45,12 +46,23 @@ export interface Call<Parameters = Record<string, string>, Query = unknown, Body
   /** The body's JSON text as it came; `''` where there was none. */
   readonly text: string;
   readonly idempotencyKey: string | undefined;
+  /** For cookies and the address it came from; its body is read already. */
+  readonly request: IncomingMessage;
   /** Headers of the answer. */
   readonly replyHeaders: Record<string, string>;
 }
 
 /** A JSON text that goes out as it is, so that an event's data keeps its bytes. */
 export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+/** A page for people: goes out as HTML. */
+export class HtmlText {
   readonly text: string;
 
   constructor(text: string) {
@@ -87,8 +99,10 @@ export interface Route {
   readonly answer: {
     readonly status: 200 | 201 | 202 | 204;
     readonly description: string;
-    /** Absent where the answer has no body. */
+    /** Absent where the answer has no body, or is a page for people. */
     readonly schema?: TSchema;
+    /** True where the answer is a page for people ({@link HtmlText}). */
+    readonly isHtml?: boolean;
     readonly headers?: Readonly<Record<string, string>>;
   };
   /** Errors beside those that any route with such parts can give. */

@@ -47,7 +47,7 @@ export const timeRange = {
 };
 
 export const wireFormatWords =
-  'Name of a preset (`standard`, `grantex`, `grantiva`, `gravv`, `lexigram`), or a format of your own.';
+  'Name of a preset (`standard`, `standard-ed25519`, `grantex`, `grantiva`, `gravv`, `lexigram`), or a format of your own.';
 
 export const WireFormat = Type.Unsafe<string | object>({ type: ['string', 'object'], description: wireFormatWords });
 

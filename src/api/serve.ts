@@ -1,30 +1,49 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { PosthornError } from '../errors.ts';
 import type { Access, Permit } from './access.ts';
 import { collectBody, parseBody } from './body.ts';
+import type { Face } from './face.ts';
+import { native } from './faces/native.ts';
 import { JSON_CONTENT_TYPE } from './ingest.ts';
+import type { Principal } from './principal.ts';
 import { readQuery, type RawQuery } from './query.ts';
-import { JsonText, type ApiContext, type Call, type Route } from './route.ts';
+import type { RateLimits } from './rate-limits.ts';
+import { HtmlText, JsonText, type ApiContext, type Call, type Route } from './route.ts';
 import { validate } from './validate.ts';
 
-const nobody: Permit = { principal: { keyId: null, role: 'viewer', tenantId: null }, tenantId: '' };
+const HTML_CONTENT_TYPE = 'text/html; charset=utf-8';
+/** The ways of events: these are limited by what the store takes, and by the tenant's plan. */
+const uncounted = new Set(['/v1/events', '/v1/events/batch']);
+
+const nobody: Permit = {
+  principal: { keyId: null, memberId: null, role: 'viewer', tenantId: null, scopes: null, wireFormat: null },
+  tenantId: '',
+};
 
 /** Serves one route with Fastify: key and role first, then query and body, then the handler. */
-export function serve(app: FastifyInstance, route: Route, api: ApiContext, access: Access): void {
+export function serve(
+  app: FastifyInstance,
+  route: Route,
+  api: ApiContext,
+  { access, rateLimits }: { access: Access; rateLimits: RateLimits },
+): void {
   const { role } = route;
+  const face = route.face ?? native;
   const permits = new WeakMap<FastifyRequest, Permit>();
   app.route({
     method: route.method,
     url: route.path,
     config: { role },
-    onRequest: async (request) => {
+    onRequest: async (request, reply) => {
       if (role === 'public') return;
-      permits.set(request, await access.permit(request.raw.headers, role));
+      const permit = await access.permit(request.raw.headers, route, face.credentials, request.raw);
+      permits.set(request, permit);
+      if (isCounted(route)) count(rateLimits, permit.principal, face, reply);
       if (route.method !== 'GET' && api.isStopping()) throw new PosthornError('SHUTTING_DOWN');
     },
     handler: async (request, reply) => {
       const { principal, tenantId } = permits.get(request) ?? nobody;
-      const query = readQuery(route.query, request.query as RawQuery);
+      const query = readQuery(route.query, queryOf(route, request.query as RawQuery));
       const { text, body } = await readBody(route, api, request);
       const replyHeaders: Record<string, string> = {};
       const call: Call = {
@@ -36,10 +55,11 @@ export function serve(app: FastifyInstance, route: Route, api: ApiContext, acces
         body,
         text,
         idempotencyKey: request.headers['idempotency-key'] as string | undefined,
+        request: request.raw,
         replyHeaders,
       };
       const value = await (route.handle as (call: Call) => unknown)(call);
-      const { status, schema } = route.answer;
+      const { status } = route.answer;
       reply.code(status).headers({ ...replyHeaders, 'x-request-id': request.id, 'cache-control': 'no-store' });
       if (api.log?.isLevelEnabled('debug')) {
         const { keyId } = principal;
@@ -48,10 +68,45 @@ export function serve(app: FastifyInstance, route: Route, api: ApiContext, acces
           'request.done',
         );
       }
-      if (schema === undefined) return reply.send();
+      if (value instanceof HtmlText) return reply.type(HTML_CONTENT_TYPE).send(value.text);
+      if (route.answer.schema === undefined) return reply.send();
       return reply.type(JSON_CONTENT_TYPE).send(value instanceof JsonText ? value.text : JSON.stringify(value));
     },
   });
+}
+
+/** Whether its requests are limited by the minute. */
+export function isCounted({ method, path, role }: Route): boolean {
+  return role !== 'public' && !(method === 'POST' && uncounted.has(path));
+}
+
+/** Counts a request of a key, or of a session, and says in the answer's headers where that leaves it. */
+function count(rateLimits: RateLimits, { keyId, memberId }: Principal, face: Face, reply: FastifyReply): void {
+  try {
+    const taken = rateLimits.take(keyId ?? memberId ?? 'settings');
+    if (taken === null) return;
+    const reset = face.rateLimitReset === 'unix' ? taken.resetAtUnix : taken.resetSeconds;
+    limitHeaders(reply, taken.limit, taken.remaining, reset);
+  } catch (error) {
+    const seconds = (error as PosthornError).retryAfterSeconds ?? 1;
+    const reset = face.rateLimitReset === 'unix' ? Math.ceil(Date.now() / 1000) + seconds : seconds;
+    limitHeaders(reply, rateLimits.perMinute, 0, reset);
+    throw error;
+  }
+}
+
+/** On the raw response, so that the answer has them whoever writes it. */
+function limitHeaders(reply: FastifyReply, limit: number, remaining: number, reset: number): void {
+  reply.raw.setHeader('x-ratelimit-limit', limit);
+  reply.raw.setHeader('x-ratelimit-remaining', remaining);
+  reply.raw.setHeader('x-ratelimit-reset', reset);
+}
+
+/** Clients of another product may send what that product ignores: its faces ignore what they do not know. */
+function queryOf({ face, query }: Route, raw: RawQuery): RawQuery {
+  if (face === undefined) return raw;
+  const known = query?.properties ?? {};
+  return Object.fromEntries(Object.entries(raw).filter(([name]) => Object.hasOwn(known, name)));
 }
 
 async function readBody(

@@ -1,5 +1,5 @@
 import Type from 'typebox';
-import { notFound, PosthornError } from '../errors.ts';
+import { notFound } from '../errors.ts';
 import { isTenantId, type Tenant } from '../model/tenant.ts';
 import { pageInMemory, pageQuery } from './page.ts';
 import { route, type Route } from './route.ts';
@@ -16,12 +16,14 @@ const wireFormat = Type.Optional(
     description: 'Wire format of new webhooks that choose none; null: the instance’s.',
   }),
 );
+const plan = Type.Optional(nullable(Type.String({ description: 'Name of a plan; null: no limits, every feature.' })));
 
 const TenantShown = Type.Object(
   {
     id: Type.String(),
     name: nullable(Type.String()),
     wireFormat: Type.Unsafe<string | object | null>({ type: ['string', 'object', 'null'] }),
+    plan: nullable(Type.String({ description: 'Name of its plan; null: no limits, every feature.' })),
     createdAt: time('When it was made.'),
   },
   { title: 'Tenant' },
@@ -58,22 +60,15 @@ export const tenantRoutes: readonly Route[] = [
     id: 'createTenant',
     tag,
     summary: 'Make a tenant',
+    description: 'Without `plan` it gets the default plan, where there is one.',
     body: Type.Object(
-      { id: Type.String({ description: 'Yours to choose: `acme`, a UUID.' }), name, wireFormat },
+      { id: Type.String({ description: 'Yours to choose: `acme`, a UUID.' }), name, wireFormat, plan },
       { additionalProperties: false },
     ),
     example: { id: 'acme', name: 'Acme Ltd' },
     answer: { status: 201, description: 'Made.', schema: TenantShown },
     errors: ['ALREADY_EXISTS'],
-    async handle({ api, body }) {
-      if (api.engine.tenants.find(body.id)) {
-        throw new PosthornError(
-          'ALREADY_EXISTS',
-          `The tenant "${body.id}" exists. PATCH /v1/tenants/${body.id} changes it.`,
-        );
-      }
-      return tenantJson(await api.engine.tenants.create(body));
-    },
+    handle: async ({ api, body }) => tenantJson(await api.engine.tenants.create(body, { mustBeNew: true })),
   }),
   route({
     method: 'GET',
@@ -97,7 +92,7 @@ export const tenantRoutes: readonly Route[] = [
     id: 'updateTenant',
     tag,
     summary: 'Change a tenant',
-    body: Type.Object({ name, wireFormat }, { additionalProperties: false }),
+    body: Type.Object({ name, wireFormat, plan }, { additionalProperties: false }),
     example: { wireFormat: 'grantex' },
     answer: { status: 200, description: 'The tenant.', schema: TenantShown },
     errors: ['NOT_FOUND'],
@@ -108,6 +103,6 @@ export const tenantRoutes: readonly Route[] = [
 ];
 
 function tenantJson(tenant: Tenant): Record<string, unknown> {
-  const { id, name, wireFormat, createdAt } = tenant;
-  return { id, name, wireFormat, createdAt: formatTime(createdAt) };
+  const { id, name, wireFormat, plan, createdAt } = tenant;
+  return { id, name, wireFormat, plan, createdAt: formatTime(createdAt) };
 }

@@ -13,16 +13,31 @@ const MAX_PAGE_SIZE = 100;
 /** Rows that a page by number passes over at most: the store walks past each of them. */
 const MAX_OFFSET = 100_000;
 
-/** The contract's words stand for several states each; the others for themselves. */
+/** What a state is called in the contract. */
+const word: Record<DeliveryStatus, 'pending' | 'delivered' | 'failed'> = {
+  pending: 'pending',
+  sending: 'pending',
+  held: 'pending',
+  delivered: 'delivered',
+  dead_letter: 'failed',
+  cancelled: 'failed',
+};
+
+const statesOf = (called: 'pending' | 'failed'): DeliveryStatus[] =>
+  deliveryStatuses.filter((status) => word[status] === called);
+
+/** What a filter asks for: the contract's words stand for several states each; the others for themselves. */
 const wanted: Record<string, readonly DeliveryStatus[]> = {
   ...Object.fromEntries(deliveryStatuses.map((status) => [status, [status]])),
-  pending: ['pending', 'sending', 'held'],
-  failed: ['dead_letter', 'cancelled'],
+  pending: statesOf('pending'),
+  failed: statesOf('failed'),
 };
 
 const WebhookDelivery = Type.Object(
   {
     ...Delivery.properties,
+    status: oneOf(['pending', 'delivered', 'failed'], { description: 'In the words of the Grantex contract.' }),
+    state: oneOf(deliveryStatuses, { description: 'Its status exactly; see docs/state-machine.md.' }),
     url: Type.String({ description: 'Where the webhook is now.' }),
     maxAttempts: Type.Integer({ description: 'Attempts after which it is a dead letter.' }),
     deliveredAt: nullable(time('When it was delivered.')),
@@ -35,6 +50,7 @@ export const listWebhookDeliveries = route({
   method: 'GET',
   path: '/v1/webhooks/:id/deliveries',
   role: 'viewer',
+  scope: 'webhooks:read',
   id: 'listWebhookDeliveries',
   tag: 'Webhooks',
   summary: 'List the deliveries of a webhook, newest first',
@@ -89,6 +105,8 @@ function webhookDeliveryJson(row: DeliveryRow, endpoint: Endpoint, api: ApiConte
   const schedule = endpoint.retryScheduleMs ?? api.retryScheduleMs;
   return {
     ...delivery,
+    status: word[row.status],
+    state: row.status,
     url: endpoint.url,
     maxAttempts: row.scheduleStart + schedule.length + 1,
     deliveredAt: row.status === 'delivered' ? delivery.endedAt : null,

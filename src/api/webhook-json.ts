@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import type { EndpointInput } from '../delivery/engine.ts';
+import type { EndpointInput, EndpointVerbs } from '../delivery/engine.ts';
+import { publicEndpointId } from '../delivery/message.ts';
 import { badField } from '../errors.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { prefixes } from '../model/id.ts';
@@ -48,15 +49,18 @@ const optional = {
   metadata: Type.Optional(nullable(strings('Yours to use; at most 32 names.'))),
 };
 
+/** The fields in which webhooks are made and changed, and taken over from another system. */
+export const webhookFields = { url, events, ...optional };
+
 /** Unknown fields are ignored, as the clients of the Grantex contract rely on. */
-export const WebhookCreate = Type.Object({ url, events, ...optional }, { title: 'WebhookCreate' });
+export const WebhookCreate = Type.Object(webhookFields, { title: 'WebhookCreate' });
 export const WebhookUpdate = Type.Object(
   { url: Type.Optional(url), events: Type.Optional(events), ...optional },
   { title: 'WebhookUpdate' },
 );
 
 const shown = {
-  id: Type.String({ description: '`wh_…`' }),
+  id: Type.String({ description: '`wh_…`, or the id it had where it came from.' }),
   url: Type.String(),
   events: Type.Array(Type.String()),
   description: nullable(Type.String()),
@@ -65,6 +69,9 @@ const shown = {
     oneOf(['by_user', 'gone', 'failing'], { description: 'Why it does not receive; null while it does.' }),
   ),
   wireFormat: WireFormat,
+  publicKey: nullable(
+    Type.String({ description: '`whpk_…`: what receivers verify with, where it signs with ed25519; else null.' }),
+  ),
   headers: nullable(Type.Record(Type.String(), Type.String())),
   retrySchedule: nullable(Type.Array(Type.String())),
   timeout: nullable(Type.String()),
@@ -81,17 +88,31 @@ export const WebhookWithSecret = Type.Object(
   { title: 'WebhookWithSecret' },
 );
 
+/** To make a public key takes 0.15 ms of CPU, which a list of 1,000 would feel; an endpoint that changes is another object. */
+const presentKeys = new WeakMap<Endpoint, string | null>();
+
+function presentKey(endpoint: Endpoint, endpoints: Pick<EndpointVerbs, 'publicKeys'>): string | null {
+  let key = presentKeys.get(endpoint);
+  if (key === undefined) {
+    // By the id that no other tenant can have.
+    const keys = endpoints.publicKeys(prefixes.endpoint + endpoint.id);
+    presentKeys.set(endpoint, (key = keys.find(({ expiresAt }) => expiresAt === null)?.key ?? null));
+  }
+  return key;
+}
+
 /** An endpoint as it is shown: never with its secrets. */
-export function webhookJson(endpoint: Endpoint): Record<string, unknown> {
+export function webhookJson(endpoint: Endpoint, endpoints: Pick<EndpointVerbs, 'publicKeys'>): Record<string, unknown> {
   const previous = endpoint.secrets.flatMap(({ expiresAt }) => expiresAt ?? []);
   return {
-    id: prefixes.endpoint + endpoint.id,
+    id: publicEndpointId(endpoint),
     url: endpoint.url,
     events: endpoint.events,
     description: endpoint.description,
     isActive: endpoint.isActive,
     disabledReason: endpoint.disabledReason,
     wireFormat: endpoint.wireFormat,
+    publicKey: presentKey(endpoint, endpoints),
     headers: endpoint.headers,
     retrySchedule: endpoint.retryScheduleMs?.map(formatDuration) ?? null,
     timeout: endpoint.timeoutMs === null ? null : formatDuration(endpoint.timeoutMs),

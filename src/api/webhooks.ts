@@ -1,12 +1,15 @@
 import Type from 'typebox';
 import type { EndpointInput } from '../delivery/engine.ts';
 import { deliveryStatuses } from '../model/delivery.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import { memberSpans } from '../model/json.ts';
 import { readRange, readStatuses } from './delivery-filter.ts';
-import { newestFirst, pageInMemory, pageQuery } from './page.ts';
-import { route, type Route } from './route.ts';
-import { DeliveryCount, duration, nullable, oneOf, timeRange } from './schema.ts';
+import { newestMadeFirst, pageInMemory, pageQuery } from './page.ts';
+import { route, type ApiContext, type Route } from './route.ts';
+import { DeliveryCount, duration, nullable, oneOf, time, timeRange } from './schema.ts';
+import { formatTime } from './time.ts';
 import { listWebhookDeliveries } from './webhook-deliveries.ts';
+import { importWebhooks } from './webhook-import.ts';
 import {
   durationMs,
   endpointInput,
@@ -52,22 +55,38 @@ export const webhookRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/webhooks',
     role: 'admin',
+    scope: 'webhooks:write',
     id: 'createWebhook',
     tag,
     summary: 'Make a webhook',
-    description: 'The answer shows the signing secret, this once. Unknown fields are ignored.',
+    description:
+      'The answer shows the signing secret, this once. With an `Idempotency-Key`, kept for 24 hours, it is safe to ' +
+      'repeat: the same body gets the same webhook with its secret and the header `Idempotency-Replayed: true`. ' +
+      'Unknown fields are ignored.',
     body: WebhookCreate,
+    takesIdempotencyKey: true,
     example: { url: 'https://example.com/hook', events: ['grant.created', 'grant.revoked'] },
-    answer: { status: 201, description: 'Made.', schema: WebhookWithSecret },
-    async handle({ api, tenantId, body }) {
-      const { endpoint, secret } = await api.engine.endpoints.create(tenantId, endpointInput(body) as EndpointInput);
-      return { ...webhookJson(endpoint), secret };
+    answer: {
+      status: 201,
+      description: 'Made.',
+      schema: WebhookWithSecret,
+      headers: { 'Idempotency-Replayed': '`true` where it was made before.' },
+    },
+    errors: ['PLAN_LIMIT_EXCEEDED', 'PLAN_FEATURE_REQUIRED', 'IDEMPOTENCY_CONFLICT'],
+    async handle({ api, tenantId, principal, body, idempotencyKey, replyHeaders }) {
+      const { endpoints } = api.engine;
+      const input = endpointInput(body) as EndpointInput;
+      const options = { idempotencyKey: idempotencyKey ?? null, wireFormat: principal.wireFormat };
+      const { endpoint, secret, replayed } = await endpoints.create(tenantId, input, options);
+      if (replayed) replyHeaders['idempotency-replayed'] = 'true';
+      return { ...shown(api, endpoint), secret };
     },
   }),
   route({
     method: 'GET',
     path: '/v1/webhooks',
     role: 'viewer',
+    scope: 'webhooks:read',
     id: 'listWebhooks',
     tag,
     summary: 'List webhooks, newest first',
@@ -80,25 +99,27 @@ export const webhookRoutes: readonly Route[] = [
     },
     handle({ api, tenantId, query }) {
       const all = api.engine.endpoints.list(tenantId);
-      const { rows, nextCursor } = pageInMemory(all, query, { ...newestFirst, defaultLimit: DEFAULT_LIMIT });
-      return { webhooks: rows.map(webhookJson), nextCursor };
+      const { rows, nextCursor } = pageInMemory(all, query, { ...newestMadeFirst, defaultLimit: DEFAULT_LIMIT });
+      return { webhooks: rows.map((endpoint) => shown(api, endpoint)), nextCursor };
     },
   }),
   route({
     method: 'GET',
     path: '/v1/webhooks/:id',
     role: 'viewer',
+    scope: 'webhooks:read',
     id: 'getWebhook',
     tag,
     summary: 'Get a webhook',
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
     errors: ['NOT_FOUND'],
-    handle: ({ api, tenantId, params }) => webhookJson(api.engine.endpoints.get(tenantId, params.id)),
+    handle: ({ api, tenantId, params }) => shown(api, api.engine.endpoints.get(tenantId, params.id)),
   }),
   route({
     method: 'PATCH',
     path: '/v1/webhooks/:id',
     role: 'admin',
+    scope: 'webhooks:write',
     id: 'updateWebhook',
     tag,
     summary: 'Change a webhook',
@@ -107,15 +128,16 @@ export const webhookRoutes: readonly Route[] = [
     body: WebhookUpdate,
     example: { events: ['grant.*'], isActive: true },
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
-    errors: ['NOT_FOUND'],
+    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params, body }) {
-      return webhookJson(await api.engine.endpoints.update(tenantId, params.id, endpointInput(body)));
+      return shown(api, await api.engine.endpoints.update(tenantId, params.id, endpointInput(body)));
     },
   }),
   route({
     method: 'DELETE',
     path: '/v1/webhooks/:id',
     role: 'admin',
+    scope: 'webhooks:delete',
     id: 'deleteWebhook',
     tag,
     summary: 'Delete a webhook',
@@ -128,6 +150,7 @@ export const webhookRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/webhooks/:id/test',
     role: 'member',
+    scope: 'webhooks:test',
     id: 'testWebhook',
     tag,
     summary: 'Send a test delivery now',
@@ -149,7 +172,7 @@ export const webhookRoutes: readonly Route[] = [
     bodyIsOptional: true,
     example: { type: 'order.created', data: { orderId: 'o-1' } },
     answer: { status: 200, description: 'What came of it.', schema: TestResult },
-    errors: ['NOT_FOUND'],
+    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED', 'TOO_MANY_REQUESTS'],
     handle({ api, tenantId, params, body, text }) {
       const span = text === '' ? undefined : memberSpans(text, 0).get('data');
       return api.engine.endpoints.test(tenantId, params.id, {
@@ -162,6 +185,7 @@ export const webhookRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/webhooks/:id/rotate-secret',
     role: 'admin',
+    scope: 'webhooks:write',
     id: 'rotateSecret',
     tag,
     summary: 'Give a webhook a new signing secret',
@@ -182,27 +206,29 @@ export const webhookRoutes: readonly Route[] = [
         ...(body.gracePeriod === undefined ? {} : { graceMs: durationMs(body.gracePeriod, 'gracePeriod') }),
         ...(body.secret === undefined ? {} : { secret: body.secret }),
       });
-      return { ...webhookJson(endpoint), secret };
+      return { ...shown(api, endpoint), secret };
     },
   }),
   route({
     method: 'POST',
     path: '/v1/webhooks/:id/enable',
     role: 'admin',
+    scope: 'webhooks:write',
     id: 'enableWebhook',
     tag,
     summary: 'Enable a webhook',
     description: 'What was held goes on its way. Does nothing where it is enabled.',
     answer: { status: 200, description: 'The webhook.', schema: Webhook },
-    errors: ['NOT_FOUND'],
+    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params }) {
-      return webhookJson(await api.engine.endpoints.enable(tenantId, params.id));
+      return shown(api, await api.engine.endpoints.enable(tenantId, params.id));
     },
   }),
   route({
     method: 'POST',
     path: '/v1/webhooks/:id/disable',
     role: 'admin',
+    scope: 'webhooks:write',
     id: 'disableWebhook',
     tag,
     summary: 'Disable a webhook',
@@ -210,13 +236,14 @@ export const webhookRoutes: readonly Route[] = [
     answer: { status: 200, description: 'The webhook.', schema: Webhook },
     errors: ['NOT_FOUND'],
     async handle({ api, tenantId, params }) {
-      return webhookJson(await api.engine.endpoints.disable(tenantId, params.id));
+      return shown(api, await api.engine.endpoints.disable(tenantId, params.id));
     },
   }),
   route({
     method: 'POST',
     path: '/v1/webhooks/:id/replay',
     role: 'member',
+    scope: 'deliveries:write',
     id: 'replayWebhook',
     tag,
     summary: 'Send again what a webhook did not get',
@@ -229,7 +256,7 @@ export const webhookRoutes: readonly Route[] = [
     bodyIsOptional: true,
     example: { from: '2026-01-31T12:00:00Z' },
     answer: { status: 202, description: 'On their way.', schema: DeliveryCount },
-    errors: ['NOT_FOUND', 'INVALID_STATE'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     handle({ api, tenantId, params, body }) {
       const status = readStatuses(body.status);
       return api.engine.endpoints.replay(tenantId, params.id, {
@@ -241,8 +268,44 @@ export const webhookRoutes: readonly Route[] = [
   listWebhookDeliveries,
   route({
     method: 'GET',
+    path: '/v1/webhooks/:id/public-keys',
+    role: 'public',
+    id: 'listPublicKeys',
+    tag,
+    summary: 'The public keys of a webhook',
+    description:
+      'For its receiver to verify with, where it signs with ed25519; newest first, empty where it signs with HMAC.',
+    answer: {
+      status: 200,
+      description: 'Its keys.',
+      schema: Type.Object({
+        publicKeys: Type.Array(
+          Type.Object(
+            {
+              key: Type.String({ description: '`whpk_…`' }),
+              createdAt: time('When it was made.'),
+              expiresAt: nullable(time('Until when it signs; null for the present one.')),
+            },
+            { title: 'PublicKey' },
+          ),
+        ),
+      }),
+    },
+    errors: ['NOT_FOUND'],
+    handle: ({ api, params }) => ({
+      publicKeys: api.engine.endpoints.publicKeys(params.id).map(({ key, createdAt, expiresAt }) => ({
+        key,
+        createdAt: formatTime(createdAt),
+        expiresAt: formatTime(expiresAt),
+      })),
+    }),
+  }),
+  importWebhooks,
+  route({
+    method: 'GET',
     path: '/v1/webhooks/:id/stats',
     role: 'viewer',
+    scope: 'webhooks:read',
     id: 'getWebhookStats',
     tag,
     summary: 'How a webhook fared in the last 24 hours',
@@ -251,3 +314,7 @@ export const webhookRoutes: readonly Route[] = [
     handle: ({ api, tenantId, params }) => api.engine.endpoints.stats(tenantId, params.id),
   }),
 ];
+
+function shown(api: ApiContext, endpoint: Endpoint): Record<string, unknown> {
+  return webhookJson(endpoint, api.engine.endpoints);
+}

@@ -20,10 +20,17 @@ export async function createKeyInStore(
   const now = Date.now();
   try {
     await server.store.open({ migrate: isNew, now });
-    if (request.tenantId !== null) {
-      await server.store.tenants.create({ id: request.tenantId, name: null, wireFormat: null, createdAt: now });
+    const { tenantId, memberId, scopes, role, prefix, name, expiresAt } = request;
+    // A member belongs to a tenant that is there.
+    if (tenantId !== null && memberId === null) {
+      const plan = (await server.store.plans.all()).find(({ isDefault }) => isDefault)?.name ?? null;
+      await server.store.tenants.create({ id: tenantId, name: null, wireFormat: null, plan, createdAt: now });
     }
-    const { id, key } = await server.createKey(request);
+    const { id, key } = await server.createKey({
+      ...{ tenantId, memberId, scopes, name, expiresAt },
+      ...(role === null ? {} : { role }),
+      ...(prefix === null ? {} : { prefix }),
+    });
     return { id, key };
   } catch (error) {
     if (!isHeldByServer(error)) throw explainStoreFailure(error, dataDir);

@@ -6,6 +6,7 @@ import {
   parseBoolean,
   parseCidrs,
   parseDatabaseUrl,
+  parseDisableAfter,
   parseHost,
   parseMasterKeys,
   parseOperatorKey,
@@ -72,6 +73,14 @@ const table = {
     default: '256KiB',
     parse: byteSize(1024, 64 * 1024 ** 2),
   }),
+  rateLimit: define({
+    group: 'Server',
+    meaning:
+      'Requests a minute that one key may make, sending events apart; 0 sets no limit. Each process counts for itself.',
+    values: 'number',
+    default: { dev: '60000', serve: '6000' },
+    parse: wholeNumber(0, 1_000_000_000),
+  }),
   logLevel: define({
     group: 'Server',
     meaning:
@@ -118,6 +127,13 @@ const table = {
     default: { dev: 'dev-api-key-local', serve: '' },
     secret: true,
     parse: parseOperatorKey,
+  }),
+  signup: define({
+    group: 'Keys',
+    meaning: '`open` lets anybody make themselves a tenant with `POST /v1/signup`; `closed` refuses.',
+    values: 'open|closed',
+    default: { dev: 'open', serve: 'closed' },
+    parse: oneOf(['open', 'closed']),
   }),
   masterKey: define({
     group: 'Keys',
@@ -169,7 +185,7 @@ const table = {
   wireFormat: define({
     group: 'Delivery',
     meaning:
-      'Wire format where neither endpoint nor tenant chose one: a preset (`standard`, `grantex`, `grantiva`, ' +
+      'Wire format where neither endpoint nor tenant chose one: a preset (`standard`, `standard-ed25519`, `grantex`, `grantiva`, ' +
       '`gravv`, `lexigram`), a JSON file, or the JSON itself.',
     values: 'format',
     default: 'standard',
@@ -195,6 +211,15 @@ const table = {
     values: 'number',
     default: '64',
     parse: wholeNumber(1, 1000),
+  }),
+  disableAfter: define({
+    group: 'Delivery',
+    meaning:
+      'Disables an endpoint after so many failed attempts in a row within a time, such as `50/24h`; what comes then is ' +
+      'held until somebody enables it. `never` goes on.',
+    values: 'never|failures/duration',
+    default: 'never',
+    parse: parseDisableAfter,
   }),
   catalogue: define({
     group: 'Delivery',

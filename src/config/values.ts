@@ -47,6 +47,16 @@ export function parseSchedule(text: string): number[] {
   return waits.map(duration(1, 30 * 86_400_000));
 }
 
+/** When an endpoint that fails is disabled: `50/24h`; null = `never`. */
+export function parseDisableAfter(text: string): { failures: number; withinMs: number } | null {
+  if (text === 'never') return null;
+  const [failures, within, ...rest] = text.split('/');
+  if (failures === undefined || within === undefined || rest.length > 0) {
+    throw new Error(`${quote(text)} does not fit; give failures and a time, such as 50/24h, or never`);
+  }
+  return { failures: wholeNumber(1, 1_000_000)(failures), withinMs: duration(1_000, 30 * 86_400_000)(within) };
+}
+
 const SIZES: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2 };
 
 /** A size such as `256KiB`, in bytes. */

@@ -10,7 +10,7 @@ import type { LiveEndpoint } from './subscriptions.ts';
 /**
  * Deliveries of one event between being made and being stored. Those that find room in memory are born leased to this
  * node and enter their lines when the commit returns; the others are left to be claimed; those of disabled endpoints
- * are held.
+ * are held, and those of an event beyond its tenant's quota, whoever gets it.
  */
 export class Assignment {
   readonly deliveries: NewDelivery[] = [];
@@ -19,13 +19,14 @@ export class Assignment {
   readonly #reserved: { line: Line; id: Id }[] = [];
   readonly #spilled: Line[] = [];
 
-  constructor(lines: Lines, event: Event, endpoints: readonly LiveEndpoint[], now: number) {
+  constructor(lines: Lines, event: Event, endpoints: readonly LiveEndpoint[], now: number, isOverQuota: boolean) {
     this.#lines = lines;
     this.#bytes = event.data.length;
     for (const { endpoint, concurrency } of endpoints) {
       const id = newDeliveryId(now);
-      if (!endpoint.isActive) {
-        this.deliveries.push({ id, endpointId: endpoint.id, status: 'held' });
+      if (isOverQuota || !endpoint.isActive) {
+        const reason = isOverQuota ? 'over_quota' : 'endpoint_disabled';
+        this.deliveries.push({ id, endpointId: endpoint.id, status: 'held', reason });
         continue;
       }
       const line = lines.line(event.tenantId, endpoint.id, concurrency);

@@ -46,7 +46,8 @@ export class Claims {
   #isBlocked = false;
   #lookedAt = 0;
   #timer: NodeJS.Timeout | null = null;
-  #timerAt = 0;
+  /** By `performance.now`, which no clock that is set can move. */
+  #timerEndsAt = 0;
   #idle: Promise<void> = Promise.resolve();
 
   constructor(options: ClaimsOptions) {
@@ -107,17 +108,16 @@ export class Claims {
     // Where nothing fits, what is due is due for as long as that lasts.
     const soonest = this.#isBlocked ? now + BLOCKED_MS : now;
     const at = Math.max(soonest, Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + LONGEST_SLEEP_MS));
-    if (this.#timer && this.#timerAt <= at) return;
+    const waitMs = Math.max(0, at - now);
+    const endsAt = performance.now() + waitMs;
+    if (this.#timer && this.#timerEndsAt <= endsAt) return;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#timerAt = at;
-    this.#timer = setTimeout(
-      () => {
-        this.#timer = null;
-        if (at === now + LONGEST_SLEEP_MS) this.#ringIsDue = true;
-        this.#kick();
-      },
-      Math.max(0, at - now),
-    );
+    this.#timerEndsAt = endsAt;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      if (waitMs === LONGEST_SLEEP_MS) this.#ringIsDue = true;
+      this.#kick();
+    }, waitMs);
   }
 
   #kick(): void {

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { RetryPolicy } from '../model/retry.ts';
+import type { Endpoint } from '../model/endpoint.ts';
 import type { Store } from '../store/store.ts';
 import type { GuardPolicy, Sender } from '../transport/transport.ts';
 import { Claims } from './claims.ts';
@@ -8,9 +8,14 @@ import { Endpoints } from './endpoints.ts';
 import type { Engine } from './engine.ts';
 import { Events } from './events.ts';
 import { EventTypes } from './event-types.ts';
+import { Failures, type DisableAfter } from './failures.ts';
 import { FanOuts } from './fan-out.ts';
 import { Lines } from './lines.ts';
+import type { EndpointDefaults } from './live-endpoint.ts';
+import { Moves } from './moves.ts';
+import { Plans } from './plans.ts';
 import { Publisher } from './publish.ts';
+import { Quotas } from './quotas.ts';
 import { Redeliveries } from './redeliveries.ts';
 import { Retention } from './retention.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -22,9 +27,11 @@ export interface EngineOptions {
   sender: Sender;
   policy: GuardPolicy;
   catalogue: 'open' | 'closed';
-  /** What endpoints get that say nothing. */
-  defaults: { wireFormat: string | object; retry: RetryPolicy; timeoutMs: number; concurrency: number };
+  defaults: EndpointDefaults;
+  /** 0 = for ever. */
   retentionDays: number;
+  /** When an endpoint that only fails is disabled; default null = never. */
+  disableAfter?: DisableAfter | null;
   /** Exchanges at once on this node; default 1,024. */
   slots?: number;
   /** Deliveries that wait in memory; default 10,000, and at most 64 MiB of payloads. */
@@ -60,7 +67,37 @@ export function createEngine(options: EngineOptions): RunningEngine {
     capacityBytes: CAPACITY_BYTES,
   });
   const eventTypes = new EventTypes({ store, catalogue, now });
-  const tenants = new Tenants({ store, now });
+  const plans: Plans = new Plans({
+    store,
+    tenants: () => tenants,
+    now,
+    onChange: (tenantIds) => quotas.refresh(tenantIds),
+  });
+  const quotas: Quotas = new Quotas({
+    store,
+    plans,
+    log,
+    now,
+    onOpen: (tenantId) => {
+      moves.resumeTenant(tenantId);
+    },
+  });
+  const tenants: Tenants = new Tenants({ store, plans, quotas, subscriptions, retentionDays, now });
+  const moves = new Moves({
+    store,
+    subscriptions,
+    quotas,
+    log,
+    now,
+    onResumed: () => {
+      claims.dueAt(now());
+    },
+  });
+  const disableFor = (reason: 'gone' | 'failing', endpoint: Endpoint): void => {
+    endpoints.disableFor(reason, endpoint).catch((error: unknown) => {
+      log.warn({ error: String(error) }, 'endpoint.not_disabled');
+    });
+  };
 
   const claims: Claims = new Claims({ store, lines, subscriptions, worker: () => worker, log, now });
   const worker: Worker = new Worker({
@@ -75,21 +112,31 @@ export function createEngine(options: EngineOptions): RunningEngine {
       publisher.onRoom();
       claims.onFinish(line);
     },
-    onHeldInVain: (live) => {
-      endpoints.resumeHeld(live);
+    onHeldInVain: ({ endpoint }) => {
+      moves.resume({ tenantId: endpoint.tenantId, endpointId: endpoint.id });
     },
     onDue: (dueAt) => {
       claims.dueAt(dueAt);
     },
     onGone: ({ endpoint }) => {
-      endpoints.disable(endpoint.tenantId, endpoint.id, 'gone').catch((error: unknown) => {
-        log.warn({ error: String(error) }, 'endpoint.not_disabled');
-      });
+      disableFor('gone', endpoint);
     },
+    failures:
+      options.disableAfter == null
+        ? null
+        : new Failures({
+            store,
+            disableAfter: options.disableAfter,
+            log,
+            now,
+            onFailing: ({ endpoint }) => {
+              disableFor('failing', endpoint);
+            },
+          }),
   });
-  const fanOuts = new FanOuts({ store, lines, subscriptions, claims, worker, log, now });
-  const publisher = new Publisher({ store, lines, subscriptions, eventTypes, claims, worker, fanOuts, now });
-  const redeliveries = new Redeliveries({ store, lines, subscriptions, claims, log, now });
+  const fanOuts = new FanOuts({ store, lines, subscriptions, claims, worker, quotas, log, now });
+  const publisher = new Publisher({ store, lines, subscriptions, eventTypes, claims, worker, fanOuts, quotas, now });
+  const redeliveries = new Redeliveries({ store, lines, subscriptions, claims, quotas, log, now });
   const endpoints = new Endpoints({
     store,
     sender,
@@ -98,44 +145,48 @@ export function createEngine(options: EngineOptions): RunningEngine {
     worker,
     eventTypes,
     tenants,
+    plans,
+    moves,
     redeliveries,
     policy,
     defaults,
     log,
     now,
-    onResumed: () => {
-      claims.dueAt(now());
-    },
   });
-  const retention = new Retention({ store, retentionDays, log, now });
+  const retention = new Retention({ store, plans, tenants, retentionDays, log, now });
 
   return {
     publish: (tenantId, input) => publisher.publish(tenantId, input),
     publishBatch: (tenantId, inputs) => publisher.publishBatch(tenantId, inputs),
-    events: new Events({ store, subscriptions, lines, claims, worker, redeliveries, now }),
+    events: new Events({ store, subscriptions, lines, claims, worker, redeliveries, plans, now }),
     endpoints,
-    deliveries: new Deliveries({ store, subscriptions, redeliveries, now }),
+    deliveries: new Deliveries({ store, subscriptions, redeliveries, plans, outcomes: worker.outcomes, now }),
     eventTypes,
     tenants,
+    plans,
     ready: () => store.check(),
     sweep: () => retention.sweep(),
     leasesLost() {
       for (const line of lines.all()) lines.drain(line);
+      void endpoints.reload();
       void fanOuts.resume();
       claims.start();
     },
 
     async start() {
-      await Promise.all([eventTypes.load(), tenants.load()]);
+      await Promise.all([eventTypes.load(), plans.load()]);
+      await tenants.load();
       await endpoints.load();
-      await endpoints.reconcile();
+      await moves.reconcile();
       await fanOuts.resume();
       claims.start();
       retention.start();
     },
 
     async stop(graceMs) {
-      await Promise.all([claims.stop(), retention.stop(), redeliveries.stop(), fanOuts.stop(), endpoints.stop()]);
+      quotas.stop();
+      endpoints.stop();
+      await Promise.all([claims.stop(), retention.stop(), redeliveries.stop(), fanOuts.stop(), moves.stop()]);
       await worker.stop(graceMs);
     },
   };

@@ -3,16 +3,25 @@ import type { Attempt } from '../model/attempt.ts';
 import { move, sourcesOf } from '../model/delivery.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { Event } from '../model/event.ts';
-import { deliveryOfAttempt, parseId, prefixes } from '../model/id.ts';
-import type { DeliveryFilter, DeliveryRow, Page, Store } from '../store/store.ts';
+import { deliveryOfAttempt, parseId, prefixes, type Id } from '../model/id.ts';
+import type { AttemptFilter, AttemptRow, DeliveryFilter, DeliveryRow, Page, Store } from '../store/store.ts';
+import { deliveryRequest } from './delivery-request.ts';
 import type { DeliveryVerbs } from './engine.ts';
+import { publicEndpointId } from './message.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Plans } from './plans.ts';
 import type { Redeliveries } from './redeliveries.ts';
-import type { Subscriptions } from './subscriptions.ts';
+import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
+
+/** How much longer than the endpoint's timeout an attempt is waited for: it may stand in line. */
+const PATIENCE_MS = 5_000;
 
 export interface DeliveriesOptions {
   store: Store;
   subscriptions: Subscriptions;
   redeliveries: Redeliveries;
+  plans: Plans;
+  outcomes: Outcomes;
   now: () => number;
 }
 
@@ -47,27 +56,74 @@ export class Deliveries implements DeliveryVerbs {
     return this.#o.store.deliveries.count(filter, limit);
   }
 
+  async lastAttempts(rows: readonly DeliveryRow[]): Promise<ReadonlyMap<Id, Attempt>> {
+    const idsOf = new Map<string, Id[]>();
+    for (const { tenantId, id } of rows) {
+      const ids = idsOf.get(tenantId);
+      if (ids) ids.push(id);
+      else idsOf.set(tenantId, [id]);
+    }
+    const attempts = await Promise.all(
+      [...idsOf].map(([tenantId, ids]) => this.#o.store.deliveries.lastAttempts(tenantId, ids)),
+    );
+    return new Map(attempts.flat().map((attempt) => [attempt.deliveryId, attempt]));
+  }
+
+  listAttempts(filter: AttemptFilter, page: { limit: number; offset: number }): Promise<AttemptRow[]> {
+    return this.#o.store.deliveries.listAttempts(filter, page);
+  }
+
+  countFailures(tenantId: string, endpointId: Id, since: number): Promise<number> {
+    return this.#o.store.deliveries.countFailures(tenantId, endpointId, since);
+  }
+
+  async tenantOf(id: string): Promise<string | null> {
+    const parsed = deliveryIdIn(id);
+    return parsed && this.#o.store.deliveries.tenantOf(parsed);
+  }
+
+  async request(tenantId: string, id: string): Promise<{ url: string; headers: Record<string, string>; body: string }> {
+    const { delivery, attempts, endpoint, event } = await this.get(tenantId, id);
+    if (!endpoint) throw notFound('delivery', id);
+    return deliveryRequest(delivery, endpoint, event, attempts.at(-1)?.startedAt ?? this.#o.now());
+  }
+
   async redeliver(tenantId: string, id: string): Promise<DeliveryRow> {
     const delivery = await this.#require(tenantId, id);
-    const live = this.#o.subscriptions.get(tenantId, delivery.endpointId);
-    const webhook = prefixes.endpoint + delivery.endpointId;
-    if (!live)
-      throw new PosthornError(
-        'INVALID_STATE',
-        `The webhook ${webhook} was deleted; its deliveries can be read but not sent.`,
-      );
-    if (!live.endpoint.isActive)
-      throw new PosthornError('INVALID_STATE', `The webhook ${webhook} is disabled; enable it first.`);
-    if (!(await this.#o.redeliveries.one(tenantId, delivery.id, delivery.endpointId))) {
-      const { status } = await this.#require(tenantId, id);
-      throw new PosthornError(
-        'INVALID_STATE',
-        `The delivery is "${status}"; only ${sourcesOf('redeliver')
-          .map((from) => `"${from}"`)
-          .join(', ')} can be redelivered.`,
-      );
+    this.#requireSendable(delivery);
+    if (await this.#o.redeliveries.one(tenantId, delivery.id, delivery.endpointId)) return this.#require(tenantId, id);
+    throw stuck(await this.#require(tenantId, id));
+  }
+
+  async sendNow(tenantId: string, id: string): Promise<{ delivery: DeliveryRow; attempt: Attempt | null }> {
+    const { redeliveries, outcomes, store } = this.#o;
+    const delivery = await this.#require(tenantId, id);
+    const { timeoutMs } = this.#requireSendable(delivery);
+    const until = performance.now() + timeoutMs + PATIENCE_MS;
+    const watch = outcomes.watch(delivery.id); // before it can end
+    try {
+      while (!(await redeliveries.one(tenantId, delivery.id, delivery.endpointId))) {
+        const row = await this.#require(tenantId, id);
+        if (row.status !== 'sending' && move(row.status, 'redeliver') === null) throw stuck(row);
+        // On its way already: that attempt first, whose answer is not to this request.
+        if (row.status === 'sending' && (await watch.next(until)) === null) return { delivery: row, attempt: null };
+      }
+      const { scheduleStart, attemptCount } = await this.#require(tenantId, id);
+      let attempt: Attempt | null = null;
+      if (attemptCount > scheduleStart) {
+        const attempts = await store.deliveries.attempts(tenantId, delivery.id);
+        attempt = attempts.find(({ number }) => number > scheduleStart) ?? null;
+      }
+      while (!attempt) {
+        const settled = await watch.next(until);
+        // Held or cancelled without an attempt: its endpoint was disabled or deleted.
+        if (settled === null || (settled.attempt === null && settled.dueAt === null)) break;
+        if (settled.attempt && settled.attempt.number > scheduleStart) attempt = settled.attempt;
+      }
+      return { delivery: await this.#require(tenantId, id), attempt };
+    } finally {
+      watch.end();
     }
-    return this.#require(tenantId, id);
   }
 
   async redeliverAll(
@@ -75,13 +131,14 @@ export class Deliveries implements DeliveryVerbs {
     options: { dryRun: boolean; ratePerSecond: number | null },
   ): Promise<{ deliveries: number }> {
     const status = filter.status ?? (['dead_letter'] as const);
-    const stuck = status.find((from) => move(from, 'redeliver') === null);
-    if (stuck) {
-      throw new PosthornError('BAD_REQUEST', `status: "${stuck}" deliveries cannot be redelivered`, {
+    const immovable = status.find((from) => move(from, 'redeliver') === null);
+    if (immovable) {
+      throw new PosthornError('BAD_REQUEST', `status: "${immovable}" deliveries cannot be redelivered`, {
         fields: [{ field: 'status', message: `must be among ${sourcesOf('redeliver').join(', ')}` }],
       });
     }
     if (options.dryRun) return { deliveries: await this.#o.redeliveries.count({ ...filter, status }) };
+    this.#o.plans.require(filter.tenantId, 'webhooks', 'replay');
     return this.#o.redeliveries.start({ ...filter, status }, options.ratePerSecond);
   }
 
@@ -97,9 +154,39 @@ export class Deliveries implements DeliveryVerbs {
   }
 
   async #require(tenantId: string, id: string): Promise<DeliveryRow> {
-    const parsed = id.startsWith(prefixes.attempt) ? parseId(id, prefixes.attempt) : parseId(id, prefixes.delivery);
-    const delivery = parsed && (await this.#o.store.deliveries.get(tenantId, deliveryOfAttempt(parsed)));
+    const parsed = deliveryIdIn(id);
+    const delivery = parsed && (await this.#o.store.deliveries.get(tenantId, parsed));
     if (!delivery) throw notFound('delivery', id);
     return delivery;
   }
+
+  /** Throws INVALID_STATE where its endpoint is deleted or disabled, PLAN_FEATURE_REQUIRED where the plan lacks `webhooks`. */
+  #requireSendable({ tenantId, endpointId, endpointOwnId }: DeliveryRow): LiveEndpoint {
+    const { plans, subscriptions } = this.#o;
+    plans.require(tenantId, 'webhooks');
+    const webhook = publicEndpointId({ id: endpointId, ownId: endpointOwnId });
+    const live = subscriptions.get(tenantId, endpointId);
+    if (!live)
+      throw new PosthornError(
+        'INVALID_STATE',
+        `The webhook ${webhook} was deleted; its deliveries can be read but not sent.`,
+      );
+    if (!live.endpoint.isActive)
+      throw new PosthornError('INVALID_STATE', `The webhook ${webhook} is disabled; enable it first.`);
+    return live;
+  }
+}
+
+/** The delivery that a text names, by its own id or by that of one of its attempts. */
+function deliveryIdIn(text: string): Id | null {
+  const parsed = parseId(text, text.startsWith(prefixes.attempt) ? prefixes.attempt : prefixes.delivery);
+  return parsed && deliveryOfAttempt(parsed);
+}
+
+function stuck({ status }: DeliveryRow): PosthornError {
+  const sources = sourcesOf('redeliver').map((from) => `"${from}"`);
+  return new PosthornError(
+    'INVALID_STATE',
+    `The delivery is "${status}"; only ${sources.join(', ')} can be redelivered.`,
+  );
 }

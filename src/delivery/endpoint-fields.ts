@@ -1,4 +1,5 @@
 import { badField } from '../errors.ts';
+import type { Secret } from '../model/endpoint.ts';
 import { isEventPattern } from '../model/event.ts';
 import { checkUrl, type GuardPolicy } from '../transport/transport.ts';
 import {
@@ -93,6 +94,15 @@ export function checkForFormat(
     const problem = format.checkSecret(secret);
     if (problem !== null) throw badField('secret', problem.replace(/^secret:? /, ''));
   }
+}
+
+/** A format chosen later has to fit the secrets that are there. */
+export function checkSecrets(format: WireFormat, secrets: readonly Secret[]): void {
+  if (secrets.every(({ value }) => format.checkSecret(value) === null)) return;
+  throw badField(
+    'wireFormat',
+    `the present secret does not fit the format "${format.name}"; give a new one as "secret" in the same request`,
+  );
 }
 
 function checkedUrl(url: unknown, policy: GuardPolicy): string {

@@ -1,32 +1,45 @@
 import type { Logger } from 'pino';
 import { badField, notFound, PosthornError } from '../errors.ts';
-import type { DeliveryReason, DeliveryStatus } from '../model/delivery.ts';
-import type { DisabledReason, Endpoint, Secret } from '../model/endpoint.ts';
-import { newDeliveryId, newId, parseId, prefixes, type Id } from '../model/id.ts';
-import type { RetryPolicy } from '../model/retry.ts';
-import type { MoveRequest, Store } from '../store/store.ts';
+import type { DeliveryStatus } from '../model/delivery.ts';
+import type { DisabledReason, Endpoint } from '../model/endpoint.ts';
+import type { Id } from '../model/id.ts';
+import type { Plan } from '../model/tenant.ts';
+import type { CreateEndpointOutcome, Store } from '../store/store.ts';
 import type { GuardPolicy, Sender } from '../transport/transport.ts';
-import { checkEndpointFields, checkForFormat, wireFormatOf } from './endpoint-fields.ts';
-import type { EndpointInput, EndpointStats, EndpointVerbs, TestResult } from './engine.ts';
+import { dedupeOfCreation, draftEndpoint, isOtherSecret, originalSecret } from './endpoint-draft.ts';
+import { checkEndpointFields } from './endpoint-fields.ts';
+import { importedEndpoint, isSameEndpoint } from './endpoint-import.ts';
+import { patchedEndpoint, rotatedEndpoint } from './endpoint-patch.ts';
+import { endpointStats } from './endpoint-stats.ts';
+import type {
+  CreateOptions,
+  EndpointInput,
+  EndpointStats,
+  EndpointVerbs,
+  ImportInput,
+  ImportOutcome,
+  PublicKey,
+  TestOptions,
+  TestResult,
+} from './engine.ts';
 import type { EventTypes } from './event-types.ts';
 import type { Lines } from './lines.ts';
-import { AttemptStamp, EventMessage } from './message.ts';
+import { liveEndpoint, type EndpointDefaults } from './live-endpoint.ts';
+import { publicEndpointId } from './message.ts';
+import type { Moves } from './moves.ts';
+import type { Plans } from './plans.ts';
 import type { Redeliveries } from './redeliveries.ts';
+import { isStoreFault } from './store-fault.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 import type { Tenants } from './tenants.ts';
-import { keysAt, type Worker } from './worker.ts';
+import { TestDeliveries } from './test-deliveries.ts';
+import { Turns } from './turns.ts';
+import type { Worker } from './worker.ts';
 
 const DAY_MS = 86_400_000;
-export const DEFAULT_GRACE_MS = DAY_MS;
+const DEFAULT_GRACE_MS = DAY_MS;
 const MAX_GRACE_MS = 7 * DAY_MS;
-/** Each live secret signs every attempt. */
-const MAX_SECRETS = 5;
-/** Deliveries moved by one transaction. */
-const MOVE_SLICE = 1_000;
-/** Test deliveries of one tenant at once. */
-const MAX_TESTS = 8;
-const STATS_HOURS = 24;
-const STATS_ATTEMPTS = 1_000;
+const AGAIN_AFTER_FAULT_MS = 1_000;
 
 export interface EndpointsOptions {
   store: Store;
@@ -36,150 +49,132 @@ export interface EndpointsOptions {
   worker: Worker;
   eventTypes: EventTypes;
   tenants: Tenants;
+  plans: Plans;
+  moves: Moves;
   redeliveries: Redeliveries;
   policy: GuardPolicy;
-  /** What endpoints get that say nothing. */
-  defaults: { wireFormat: string | object; retry: RetryPolicy; timeoutMs: number; concurrency: number };
+  defaults: EndpointDefaults;
   log: Logger;
   now: () => number;
-  /** Held deliveries of an endpoint became pending: look for them. */
-  onResumed: () => void;
 }
 
 /** The verbs on endpoints. A change is in force everywhere in the turn in which it is known to be durable. */
 export class Endpoints implements EndpointVerbs {
   readonly #o: EndpointsOptions;
+  readonly #tests: TestDeliveries;
   /** Changes of one endpoint go one after the other. */
-  readonly #changes = new Map<Id, Promise<unknown>>();
-  /** Moves of deliveries that follow a change, one after the other. */
-  #moves: Promise<void> = Promise.resolve();
-  /** Test deliveries on the wire, by tenant: they take no slots. */
-  readonly #tests = new Map<string, number>();
+  readonly #turns = new Turns();
   #isStopped = false;
 
   constructor(options: EndpointsOptions) {
     this.#o = options;
+    this.#tests = new TestDeliveries(options);
   }
 
   async load(): Promise<void> {
     for (const endpoint of await this.#o.store.endpoints.all()) this.#o.subscriptions.put(this.#live(endpoint));
   }
 
-  /** Finishes what a crash cut off between a change and the deliveries that follow it. */
-  async reconcile(): Promise<void> {
-    const { store, subscriptions } = this.#o;
-    for (const { tenantId, endpointId } of await store.endpointsHaving('held')) {
-      const live = subscriptions.get(tenantId, endpointId);
-      if (!live) this.#follow({ tenantId, endpointId, from: 'held', to: 'cancelled', reason: 'endpoint_deleted' });
-      else if (live.endpoint.isActive)
-        this.#follow({ tenantId, endpointId, from: 'held', to: 'pending', reason: null });
-    }
-    for (const { tenantId, endpointId } of await store.endpointsHaving('pending')) {
-      const live = subscriptions.get(tenantId, endpointId);
-      if (!live) this.#follow({ tenantId, endpointId, from: 'pending', to: 'cancelled', reason: 'endpoint_deleted' });
-      else if (!live.endpoint.isActive)
-        this.#follow({ tenantId, endpointId, from: 'pending', to: 'held', reason: 'endpoint_disabled' });
+  /** Looks again what the store has: it may have made a change whose answer was lost with its writer. */
+  async reload(): Promise<void> {
+    const { store, subscriptions, log } = this.#o;
+    while (!this.#isStopped) {
+      try {
+        const stored = new Map((await store.endpoints.all()).map((endpoint) => [endpoint.id, endpoint]));
+        const known = new Map([...subscriptions.all()].map(({ endpoint }) => [endpoint.id, endpoint]));
+        for (const [id, { tenantId }] of new Map([...stored, ...known])) {
+          if (JSON.stringify(stored.get(id)) !== JSON.stringify(known.get(id))) await this.#reloadOne(tenantId, id);
+        }
+        return;
+      } catch (error) {
+        log.warn({ error: String(error) }, 'endpoints.not_reloaded');
+        if (!isStoreFault(error)) return;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
+      }
     }
   }
 
-  async stop(): Promise<void> {
+  stop(): void {
     this.#isStopped = true;
-    await this.#moves;
   }
 
   list(tenantId: string): readonly Endpoint[] {
-    return this.#o.subscriptions
-      .ofTenant(tenantId)
-      .map(({ endpoint }) => endpoint)
-      .reverse();
+    return this.#o.subscriptions.list(tenantId);
   }
 
   get(tenantId: string, id: string): Endpoint {
     return this.#require(tenantId, id).endpoint;
   }
 
-  async create(tenantId: string, input: EndpointInput): Promise<{ endpoint: Endpoint; secret: string }> {
-    const { defaults, tenants, store, subscriptions, now } = this.#o;
+  find(id: string): Endpoint | null {
+    return this.#o.subscriptions.anywhere(id)?.endpoint ?? null;
+  }
+
+  async create(
+    tenantId: string,
+    input: EndpointInput,
+    options: CreateOptions = {},
+  ): Promise<{ endpoint: Endpoint; secret: string; replayed: boolean }> {
+    const plan = this.#checkPlan(tenantId, input);
+    const dedupe = dedupeOfCreation(input, options.idempotencyKey) ?? null;
     const fields = checkEndpointFields(input, this.#o);
-    const wireFormat = fields.wireFormat ?? tenants.find(tenantId)?.wireFormat ?? defaults.wireFormat;
-    const format = wireFormatOf(wireFormat);
-    checkForFormat(format, fields.headers ?? null, fields.secret ?? null);
-    const at = now();
-    const secret = fields.secret ?? format.newSecret();
-    const isActive = fields.isActive ?? true;
-    const endpoint: Endpoint = {
-      id: newId(at),
-      tenantId,
-      url: fields.url,
-      events: fields.events,
-      description: fields.description ?? null,
-      isActive,
-      disabledReason: isActive ? null : 'by_user',
-      wireFormat,
-      headers: fields.headers ?? null,
-      retryScheduleMs: fields.retryScheduleMs ?? null,
-      timeoutMs: fields.timeoutMs ?? null,
-      concurrency: fields.concurrency ?? null,
-      metadata: fields.metadata ?? null,
-      secrets: [{ id: newId(at), value: secret, createdAt: at, expiresAt: null }],
-      createdAt: at,
-      updatedAt: at,
+    const format = options.wireFormat ?? this.#formatOf(tenantId);
+    const endpoint = draftEndpoint(tenantId, fields, format, this.#o.now());
+    const outcome = await this.#store(endpoint, plan, dedupe);
+    if (outcome.kind === 'repeated') return this.#repeated(tenantId, input, outcome);
+    if (outcome.kind === 'taken') throw alreadyExists(endpoint);
+    return { endpoint, secret: endpoint.secrets[0]!.value, replayed: false };
+  }
+
+  async import(tenantId: string, input: ImportInput, options: { dryRun: boolean }): Promise<ImportOutcome> {
+    const { store, subscriptions, now } = this.#o;
+    const plan = this.#checkPlan(tenantId, input);
+    const fields = checkEndpointFields(input, this.#o);
+    const wanted = importedEndpoint(tenantId, fields, this.#formatOf(tenantId), now());
+    const checked = (present: Endpoint | null): ImportOutcome => {
+      if (!present || !isSameEndpoint(present, wanted, input, now())) throw alreadyExists(wanted);
+      return { status: 'exists', endpoint: present };
     };
-    await store.endpoints.create(endpoint);
-    subscriptions.put(this.#live(endpoint));
-    return { endpoint, secret };
+    const present = this.#sameId(wanted);
+    if (present) return checked(present);
+    if (options.dryRun) {
+      if (plan?.endpointLimit != null && subscriptions.count(tenantId) >= plan.endpointLimit) throw noRoom(plan);
+      if (await store.endpoints.get(tenantId, wanted.id, { deleted: true })) throw alreadyExists(wanted);
+      return { status: 'created', endpoint: wanted };
+    }
+    const outcome = await this.#store(wanted, plan, null);
+    if (outcome.kind === 'created') return { status: 'created', endpoint: wanted };
+    // Somebody else was quicker, or had it once and deleted it.
+    return checked(this.#sameId(wanted) ?? (await store.endpoints.get(tenantId, wanted.id)));
+  }
+
+  publicKeys(id: string): readonly PublicKey[] {
+    const { subscriptions, now } = this.#o;
+    const live = subscriptions.anywhere(id);
+    if (!live) throw notFound('webhook', id);
+    const at = now();
+    return live.endpoint.secrets.flatMap(({ value, createdAt, expiresAt }) => {
+      if (expiresAt !== null && expiresAt <= at) return [];
+      const key = live.format.publicKey(value);
+      return key === null ? [] : { key, createdAt, expiresAt };
+    });
   }
 
   async update(tenantId: string, id: string, patch: Partial<EndpointInput>): Promise<Endpoint> {
+    this.#require(tenantId, id);
+    const given = Object.entries(patch).filter(([, value]) => value !== undefined);
+    const onlyDisables = given.length === 1 && patch.isActive === false;
+    if (!onlyDisables) this.#checkPlan(tenantId, patch);
     const fields = checkEndpointFields(patch, this.#o);
-    return this.#change(tenantId, id, (before) => {
-      const {
-        secret,
-        isActive,
-        url,
-        events,
-        wireFormat,
-        description,
-        headers,
-        retryScheduleMs,
-        timeoutMs,
-        concurrency,
-        metadata,
-      } = fields;
-      const at = this.#o.now();
-      const after: Endpoint = {
-        ...before,
-        url: url ?? before.url,
-        events: events ?? before.events,
-        wireFormat: wireFormat ?? before.wireFormat,
-        description: description === undefined ? before.description : description,
-        headers: headers === undefined ? before.headers : headers,
-        retryScheduleMs: retryScheduleMs === undefined ? before.retryScheduleMs : retryScheduleMs,
-        timeoutMs: timeoutMs === undefined ? before.timeoutMs : timeoutMs,
-        concurrency: concurrency === undefined ? before.concurrency : concurrency,
-        metadata: metadata === undefined ? before.metadata : metadata,
-        secrets: secret == null ? before.secrets : [{ id: newId(at), value: secret, createdAt: at, expiresAt: null }],
-        ...(isActive === undefined || isActive === before.isActive
-          ? {}
-          : { isActive, disabledReason: isActive ? null : 'by_user' }),
-      };
-      const format = wireFormatOf(after.wireFormat);
-      checkForFormat(format, after.headers, secret ?? null);
-      if (wireFormat != null && secret == null) this.#checkSecrets(format, after.secrets);
-      return after;
-    });
+    return this.#change(tenantId, id, (before) => patchedEndpoint(before, fields, this.#o.now()));
   }
 
   async remove(tenantId: string, id: string): Promise<void> {
     const { endpoint } = this.#require(tenantId, id);
-    await this.#serially(endpoint.id, async () => {
-      if (!this.#o.subscriptions.get(tenantId, endpoint.id)) throw notFound('webhook', id);
+    await this.#turns.take(endpoint.id, async () => {
+      this.#require(tenantId, id);
       await this.#o.store.endpoints.remove(tenantId, endpoint.id, this.#o.now());
-      this.#o.subscriptions.remove(tenantId, endpoint.id);
-      this.#clearLine(endpoint.id, null);
-      for (const from of ['pending', 'held'] as const) {
-        this.#follow({ tenantId, endpointId: endpoint.id, from, to: 'cancelled', reason: 'endpoint_deleted' });
-      }
+      this.#takeOut(endpoint);
     });
   }
 
@@ -192,78 +187,38 @@ export class Endpoints implements EndpointVerbs {
     if (!Number.isInteger(graceMs) || graceMs < 0 || graceMs > MAX_GRACE_MS) {
       throw badField('gracePeriod', 'must be from 0s (the old secret ends at once) to 7d');
     }
-    let secret = '';
-    const endpoint = await this.#change(tenantId, id, (before) => {
-      const format = wireFormatOf(before.wireFormat);
-      checkForFormat(format, null, options.secret ?? null);
-      secret = options.secret ?? format.newSecret();
-      const at = this.#o.now();
-      const [present, ...older] = before.secrets;
-      const inGrace = graceMs > 0 && present ? [{ ...present, expiresAt: at + graceMs }, ...older] : [];
-      if (inGrace.length >= MAX_SECRETS) {
-        throw new PosthornError(
-          'INVALID_STATE',
-          `${MAX_SECRETS} secrets are in force already. Wait until one expires, or rotate with a grace period of 0s, which ends them all.`,
-        );
-      }
-      return { ...before, secrets: [{ id: newId(at), value: secret, createdAt: at, expiresAt: null }, ...inGrace] };
-    });
-    return { endpoint, secret };
+    const endpoint = await this.#change(tenantId, id, (before) =>
+      rotatedEndpoint(before, options.secret ?? null, graceMs, this.#o.now()),
+    );
+    return { endpoint, secret: endpoint.secrets[0]!.value };
   }
 
   async enable(tenantId: string, id: string): Promise<Endpoint> {
+    this.#require(tenantId, id);
+    this.#o.plans.require(tenantId, 'webhooks');
     return this.#change(tenantId, id, (before) =>
       before.isActive ? null : { ...before, isActive: true, disabledReason: null },
     );
   }
 
-  async disable(tenantId: string, id: string, reason: DisabledReason = 'by_user'): Promise<Endpoint> {
-    return this.#change(tenantId, id, (before) =>
-      before.isActive ? { ...before, isActive: false, disabledReason: reason } : null,
-    );
+  async disable(tenantId: string, id: string): Promise<Endpoint> {
+    return this.#change(tenantId, id, (before) => disabled(before, 'by_user'));
   }
 
-  /** Sends what was held although the endpoint is active: the outcome of an attempt was written late. */
-  resumeHeld({ endpoint: { tenantId, id } }: LiveEndpoint): void {
-    this.#follow({ tenantId, endpointId: id, from: 'held', to: 'pending', reason: null });
+  /** For what its receiver did: not where it has gone on to another URL, or is disabled or deleted, meanwhile. */
+  async disableFor(reason: 'gone' | 'failing', { tenantId, id, url }: Endpoint): Promise<void> {
+    await this.#turns.take(id, async () => {
+      const before = this.#o.subscriptions.find(id)?.endpoint;
+      if (!before?.isActive || before.url !== url) return;
+      await this.#apply(before, disabled(before, reason));
+      this.#o.log.warn({ tenant: tenantId, endpoint: publicEndpointId(before), reason }, 'endpoint.disabled');
+    });
   }
 
-  async test(tenantId: string, id: string, options: { type?: string; data?: string } = {}): Promise<TestResult> {
+  async test(tenantId: string, id: string, options: TestOptions = {}): Promise<TestResult> {
     const live = this.#require(tenantId, id);
-    const { sender, now } = this.#o;
-    const underWay = this.#tests.get(tenantId) ?? 0;
-    if (underWay >= MAX_TESTS) {
-      const message = `${MAX_TESTS} test deliveries of this tenant are under way; wait until one has ended.`;
-      throw new PosthornError('TOO_MANY_REQUESTS', message, { retryAfterSeconds: 1 });
-    }
-    this.#tests.set(tenantId, underWay + 1);
-    const at = now();
-    const type = options.type ?? live.endpoint.events.find((pattern) => !pattern.includes('*')) ?? 'posthorn.test';
-    const message = new EventMessage({
-      id: newId(at),
-      tenantId,
-      ownId: null,
-      type,
-      data: options.data ?? JSON.stringify({ test: true, message: 'A test delivery: nothing happened.' }),
-      occurredAt: at,
-      category: null,
-      group: null,
-      source: 'posthorn',
-      createdAt: at,
-    });
-    const body = message.body(live.format);
-    const stamp = new AttemptStamp(newDeliveryId(at), 1, at);
-    const headers = live.format.headers(message, body, keysAt(live, at), stamp, live.extraHeaders);
-    return new Promise((resolve) => {
-      sender.send({ url: live.endpoint.url, headers, body, timeoutMs: live.timeoutMs }, (exchange) => {
-        const left = this.#tests.get(tenantId)! - 1;
-        if (left > 0) this.#tests.set(tenantId, left);
-        else this.#tests.delete(tenantId);
-        const { statusCode, reason, responseBody, totalMs } = exchange;
-        const succeeded = reason === null && statusCode !== null && statusCode >= 200 && statusCode < 300;
-        resolve({ succeeded, statusCode, failure: reason, responseBody, durationMs: totalMs });
-      });
-    });
+    this.#o.plans.require(tenantId, 'webhooks');
+    return this.#tests.send(live, options);
   }
 
   async replay(
@@ -272,10 +227,11 @@ export class Endpoints implements EndpointVerbs {
     options: { from?: number; to?: number; status?: readonly DeliveryStatus[] } = {},
   ): Promise<{ deliveries: number }> {
     const { endpoint } = this.#require(tenantId, id);
+    this.#o.plans.require(tenantId, 'webhooks', 'replay');
     if (!endpoint.isActive)
       throw new PosthornError(
         'INVALID_STATE',
-        `The webhook ${prefixes.endpoint}${endpoint.id} is disabled; enable it first.`,
+        `The webhook ${publicEndpointId(endpoint)} is disabled; enable it first.`,
       );
     return this.#o.redeliveries.start({
       tenantId,
@@ -288,132 +244,156 @@ export class Endpoints implements EndpointVerbs {
 
   async stats(tenantId: string, id: string): Promise<EndpointStats> {
     const { endpoint } = this.#require(tenantId, id);
-    const { store, now } = this.#o;
-    const from = now() - STATS_HOURS * 3_600_000;
-    const [deliveries, attempts] = await Promise.all([
-      store.deliveries.countByStatus({ tenantId, endpointId: endpoint.id, from }),
-      store.deliveries.recentAttempts(tenantId, endpoint.id, STATS_ATTEMPTS),
-    ]);
-    const recent = attempts.filter(({ startedAt }) => startedAt >= from);
-    const durations = recent.map(({ durationMs }) => durationMs).sort((a, b) => a - b);
-    const at = (share: number): number | null =>
-      durations[Math.min(durations.length - 1, Math.floor(durations.length * share))] ?? null;
-    return {
-      hours: STATS_HOURS,
-      deliveries,
-      durationMsP50: at(0.5),
-      durationMsP99: at(0.99),
-      successRate: recent.length === 0 ? null : recent.filter(({ succeeded }) => succeeded).length / recent.length,
-    };
+    return endpointStats(this.#o.store, tenantId, endpoint.id, this.#o.now());
   }
 
   #require(tenantId: string, id: string): LiveEndpoint {
-    const parsed = parseId(id, prefixes.endpoint);
-    const live = parsed && this.#o.subscriptions.get(tenantId, parsed);
+    const live = this.#o.subscriptions.named(tenantId, id);
     if (!live) throw notFound('webhook', id);
     return live;
   }
 
+  /** What the tenant's plan includes; resolves to the plan, whose limit the store sees to. */
+  #checkPlan(tenantId: string, { wireFormat }: Partial<EndpointInput>): Plan | null {
+    const { plans } = this.#o;
+    plans.require(tenantId, 'webhooks');
+    if (wireFormat != null) plans.require(tenantId, 'wire_formats');
+    return plans.of(tenantId);
+  }
+
+  #formatOf(tenantId: string): string | object {
+    const { tenants, defaults } = this.#o;
+    return tenants.find(tenantId)?.wireFormat ?? defaults.wireFormat;
+  }
+
+  /** The endpoint that has the id already, of any tenant, or this tenant's with the same own id. */
+  #sameId({ tenantId, id, ownId }: Endpoint): Endpoint | null {
+    const { subscriptions } = this.#o;
+    const live = ownId === null ? subscriptions.find(id) : subscriptions.named(tenantId, ownId);
+    return live?.endpoint ?? null;
+  }
+
+  async #store(
+    endpoint: Endpoint,
+    plan: Plan | null,
+    dedupe: { key: string; fingerprint: string } | null,
+  ): Promise<Exclude<CreateEndpointOutcome, { kind: 'limited' }>> {
+    const live = this.#live(endpoint);
+    const outcome = await this.#o.store.endpoints.create(endpoint, { limit: plan?.endpointLimit ?? null, dedupe });
+    if (outcome.kind === 'limited') throw noRoom(plan!);
+    if (outcome.kind === 'created') this.#o.subscriptions.put(live);
+    return outcome;
+  }
+
+  /** The endpoint that was made when the idempotency key was used first. */
+  async #repeated(
+    tenantId: string,
+    input: EndpointInput,
+    { endpointId, sameBody }: Extract<CreateEndpointOutcome, { kind: 'repeated' }>,
+  ): Promise<{ endpoint: Endpoint; secret: string; replayed: boolean }> {
+    const { store, subscriptions } = this.#o;
+    const conflict = (what: string): PosthornError =>
+      new PosthornError('IDEMPOTENCY_CONFLICT', `This idempotency key was used before ${what}. Use a new one.`);
+    if (!sameBody) throw conflict('with another body');
+    // It may be on its way from the store into memory.
+    const endpoint =
+      subscriptions.get(tenantId, endpointId)?.endpoint ?? (await store.endpoints.get(tenantId, endpointId));
+    if (!endpoint) throw conflict('for a webhook that has been deleted since');
+    if (isOtherSecret(endpoint, input.secret)) throw conflict('with another secret');
+    return { endpoint, secret: originalSecret(endpoint) ?? endpoint.secrets[0]!.value, replayed: true };
+  }
+
   /** Reads, changes, stores and puts in force, after the changes of this endpoint that came before. Null changes nothing. */
   async #change(tenantId: string, id: string, next: (before: Endpoint) => Endpoint | null): Promise<Endpoint> {
-    return this.#serially(this.#require(tenantId, id).endpoint.id, async () => {
-      const { store, subscriptions, now } = this.#o;
+    return this.#turns.take(this.#require(tenantId, id).endpoint.id, async () => {
       const before = this.#require(tenantId, id).endpoint;
       const changed = next(before);
-      if (changed === null) return before;
-      const at = now();
-      const after: Endpoint = {
-        ...changed,
-        secrets: changed.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > at),
-        updatedAt: at,
-      };
-      const live = this.#live(after);
-      await store.endpoints.update(after);
-      subscriptions.put(live);
-      if (after.url !== before.url || (after.isActive && !before.isActive)) this.#o.worker.startAfresh(live);
-      if (before.isActive && !after.isActive) {
-        this.#clearLine(after.id, live);
-        this.#follow({ tenantId, endpointId: after.id, from: 'pending', to: 'held', reason: 'endpoint_disabled' });
-      } else if (!before.isActive && after.isActive) {
-        this.#follow({ tenantId, endpointId: after.id, from: 'held', to: 'pending', reason: null });
-      }
-      return after;
+      return changed === null ? before : this.#apply(before, changed);
     });
   }
 
-  async #serially<T>(id: Id, work: () => Promise<T>): Promise<T> {
-    const before = this.#changes.get(id) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    this.#changes.set(id, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#changes.get(id) === mine) this.#changes.delete(id);
-    }
-  }
-
-  /** What waits in memory goes back at once; what is on the wire finds out when it ends. */
-  #clearLine(endpointId: Id, live: LiveEndpoint | null): void {
-    const { lines, worker } = this.#o;
-    const line = lines.find(endpointId);
-    if (!line) return;
-    worker.clear(line, live);
-    if (!live) lines.forget(endpointId);
-  }
-
-  /** Moves the deliveries of an endpoint in slices, as long as its state is still the one that asks for it. */
-  #follow(request: {
-    tenantId: string;
-    endpointId: Id;
-    from: MoveRequest['from'];
-    to: MoveRequest['to'];
-    reason: DeliveryReason | null;
-  }): void {
-    const { store, subscriptions, log, now, onResumed } = this.#o;
-    const wanted = (): boolean => {
-      const live = subscriptions.get(request.tenantId, request.endpointId);
-      if (request.to === 'cancelled') return !live;
-      return live?.endpoint.isActive === (request.to === 'pending');
+  async #apply(before: Endpoint, changed: Endpoint | null): Promise<Endpoint> {
+    if (changed === null) return before;
+    const at = this.#o.now();
+    const after: Endpoint = {
+      ...changed,
+      secrets: changed.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > at),
+      updatedAt: at,
     };
-    this.#moves = this.#moves.then(async () => {
-      while (!this.#isStopped && wanted()) {
-        try {
-          const moved = await store.moveDeliveries({ ...request, limit: MOVE_SLICE, now: now() });
-          if (request.to === 'pending' && moved > 0) onResumed();
-          if (moved < MOVE_SLICE) return;
-        } catch (error) {
-          log.warn(
-            { endpoint: prefixes.endpoint + request.endpointId, to: request.to, error: String(error) },
-            'deliveries.not_moved',
-          );
-          await new Promise((resolve) => setTimeout(resolve, 1000));
-        }
+    const live = this.#live(after);
+    await this.#o.store.endpoints.update(after);
+    this.#putInForce(before, live);
+    return after;
+  }
+
+  async #reloadOne(tenantId: string, id: Id): Promise<void> {
+    await this.#turns.take(id, async () => {
+      const { store, subscriptions } = this.#o;
+      const before = subscriptions.get(tenantId, id)?.endpoint;
+      const stored = await store.endpoints.get(tenantId, id);
+      if (!stored) {
+        if (before) this.#takeOut(before);
+        return;
       }
+      const { deletedAt: _, ...endpoint } = stored;
+      this.#putInForce(before ?? endpoint, this.#live(endpoint));
     });
   }
 
-  #checkSecrets(format: ReturnType<typeof wireFormatOf>, secrets: readonly Secret[]): void {
-    if (secrets.every(({ value }) => format.checkSecret(value) === null)) return;
-    throw badField(
-      'wireFormat',
-      `the present secret does not fit the format "${format.name}"; give a new one as "secret" in the same request`,
-    );
+  #putInForce(before: Endpoint, live: LiveEndpoint): void {
+    const { subscriptions, worker, moves } = this.#o;
+    const { tenantId, id: endpointId, url, isActive } = live.endpoint;
+    subscriptions.put(live);
+    if (url !== before.url || (isActive && !before.isActive)) this.#startAfresh(live);
+    if (before.isActive && !isActive) {
+      const line = this.#o.lines.find(endpointId);
+      if (line) worker.clear(line, live);
+      moves.hold({ tenantId, endpointId });
+    } else if (!before.isActive && isActive) moves.resume({ tenantId, endpointId });
+  }
+
+  #startAfresh(live: LiveEndpoint): void {
+    const { worker, redeliveries, log } = this.#o;
+    if (!worker.startAfresh(live)) return;
+    // What waits in the store waits for a time that its old URL, or its old self, asked for.
+    const { tenantId, id: endpointId } = live.endpoint;
+    redeliveries.start({ tenantId, endpointId, status: ['pending'] }).catch((error: unknown) => {
+      log.warn({ endpoint: publicEndpointId(live.endpoint), error: String(error) }, 'endpoint.pause_not_ended');
+    });
+  }
+
+  /** It is deleted. What waits in memory goes back at once; what is on the wire finds out when it ends. */
+  #takeOut({ tenantId, id: endpointId }: Endpoint): void {
+    const { subscriptions, lines, worker, moves } = this.#o;
+    subscriptions.remove(tenantId, endpointId);
+    const line = lines.find(endpointId);
+    if (line) {
+      worker.clear(line, null);
+      lines.forget(endpointId);
+    }
+    moves.cancel({ tenantId, endpointId });
   }
 
   #live(endpoint: Endpoint): LiveEndpoint {
-    const { defaults } = this.#o;
-    const format = wireFormatOf(endpoint.wireFormat);
-    return {
-      endpoint,
-      format,
-      keys: endpoint.secrets.map(({ value, expiresAt }) => ({ key: format.key(value), expiresAt })),
-      extraHeaders: endpoint.headers === null ? null : Object.entries(endpoint.headers).flat(),
-      retry:
-        endpoint.retryScheduleMs === null
-          ? defaults.retry
-          : { ...defaults.retry, scheduleMs: endpoint.retryScheduleMs },
-      timeoutMs: endpoint.timeoutMs ?? defaults.timeoutMs,
-      concurrency: endpoint.concurrency ?? defaults.concurrency,
-    };
+    return liveEndpoint(endpoint, this.#o.defaults);
   }
+}
+
+function disabled(before: Endpoint, reason: DisabledReason): Endpoint | null {
+  return before.isActive ? { ...before, isActive: false, disabledReason: reason } : null;
+}
+
+function noRoom({ name, endpointLimit }: Plan): PosthornError {
+  return new PosthornError(
+    'PLAN_LIMIT_EXCEEDED',
+    `The plan "${name}" allows ${endpointLimit} webhooks, and there are as many. Delete one, or ask the operator for a larger plan.`,
+  );
+}
+
+/** The same words whoever has it: what other tenants have is nobody's business. */
+function alreadyExists({ ownId, id }: Endpoint): PosthornError {
+  return new PosthornError(
+    'ALREADY_EXISTS',
+    `The id ${publicEndpointId({ ownId, id })} belongs, or belonged, to another webhook. Give another one, or leave it out.`,
+  );
 }

@@ -74,7 +74,7 @@ export interface EndpointInput {
 export interface CreateOptions {
   /** The same key again within 24 hours: the endpoint that was made, with its secret, and nothing new. */
   idempotencyKey?: string | null;
-  /** Of the face or the key it is made through: where neither endpoint nor tenant chose a wire format. */
+  /** Of the face or the key it is made through: where the endpoint chose no wire format. Before that of its tenant. */
   wireFormat?: string | null;
 }
 
@@ -138,6 +138,8 @@ export interface EndpointVerbs {
   list(tenantId: string): readonly Endpoint[];
   /** By `wh_…`, UUID or own id. */
   get(tenantId: string, id: string): Endpoint;
+  /** Of any tenant, for callers who act for all of them; null if unknown. An own id that several tenants use finds none. */
+  find(id: string): Endpoint | null;
   /** Of any tenant, by `wh_…` or UUID, or by an own id that only one tenant has; null where there is none. */
   find(id: string): Endpoint | null;
   /**
@@ -214,14 +216,17 @@ export interface DeliveryVerbs {
 export interface EventTypeVerbs {
   list(): readonly EventType[];
   get(name: string): EventType;
-  /** Creates or replaces; throws BAD_REQUEST where the schema is not one. */
-  put(input: {
-    name: string;
-    description?: string | null;
-    schema?: object | null;
-    examples?: readonly unknown[];
-    isArchived?: boolean;
-  }): Promise<EventType>;
+  /** Creates or replaces (with `mustBeNew`: ALREADY_EXISTS); throws BAD_REQUEST where the schema is not one. */
+  put(
+    input: {
+      name: string;
+      description?: string | null;
+      schema?: object | null;
+      examples?: readonly unknown[];
+      isArchived?: boolean;
+    },
+    options?: { mustBeNew?: boolean },
+  ): Promise<EventType>;
   remove(name: string): Promise<void>;
 }
 
@@ -229,8 +234,11 @@ export interface TenantVerbs {
   list(): readonly Tenant[];
   /** Null where it does not exist. */
   find(id: string): Tenant | null;
-  /** `plan` absent: the default plan, if there is one. BAD_REQUEST for a plan that does not exist. */
-  create(input: TenantInput & { id: string }): Promise<Tenant>;
+  /**
+   * The tenant as it is where it exists (with `mustBeNew`: ALREADY_EXISTS). `plan` absent: the default plan, if there is
+   * one. BAD_REQUEST for a plan that does not exist.
+   */
+  create(input: TenantInput & { id: string }, options?: { mustBeNew?: boolean }): Promise<Tenant>;
   update(id: string, patch: TenantInput): Promise<Tenant>;
   /** What a tenant has used of what its plan allows. Throws NOT_FOUND. */
   usage(id: string): Promise<Usage>;
@@ -245,7 +253,10 @@ export interface TenantInput {
 export interface Usage {
   plan: string | null;
   endpoints: { used: number; limit: number | null };
-  /** Of the present UTC day; `held`: the day's events are used up, and what comes now waits for the next. */
+  /**
+   * Of the present UTC day; `held`: the day's events are used up, and what comes now waits for the next. Without a limit
+   * `used` goes no further than 1,000,000.
+   */
   eventsToday: { used: number; limit: number | null; held: boolean; resetsAt: number };
   /** 0 = for ever. */
   retentionDays: number;

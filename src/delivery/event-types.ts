@@ -6,6 +6,7 @@ import { isEventType, isWildcard } from '../model/event.ts';
 import type { EventType } from '../model/tenant.ts';
 import type { Store } from '../store/store.ts';
 import type { EventTypeVerbs } from './engine.ts';
+import { Turns } from './turns.ts';
 
 const MAX_NAMED = 20;
 const MAX_SCHEMA_BYTES = 64 * 1024;
@@ -22,6 +23,7 @@ export class EventTypes implements EventTypeVerbs {
   readonly #o: EventTypesOptions;
   readonly #types = new Map<string, EventType>();
   readonly #validators = new Map<string, ValidateFunction>();
+  readonly #turns = new Turns();
 
   constructor(options: EventTypesOptions) {
     this.#o = options;
@@ -41,9 +43,19 @@ export class EventTypes implements EventTypeVerbs {
     return type;
   }
 
-  async put(input: Parameters<EventTypeVerbs['put']>[0]): Promise<EventType> {
+  async put(input: Parameters<EventTypeVerbs['put']>[0], options: { mustBeNew?: boolean } = {}): Promise<EventType> {
     if (!isEventType(input.name)) {
       throw badField('name', 'must be like "order.created": segments of letters, digits, "_" and "-", joined by dots');
+    }
+    return this.#turns.take(input.name, () => this.#put(input, options));
+  }
+
+  async #put(
+    input: Parameters<EventTypeVerbs['put']>[0],
+    { mustBeNew = false }: { mustBeNew?: boolean },
+  ): Promise<EventType> {
+    if (mustBeNew && this.#types.has(input.name)) {
+      throw new PosthornError('ALREADY_EXISTS', `The event type "${input.name}" exists.`);
     }
     const before = this.#types.get(input.name);
     const now = this.#o.now();
@@ -69,10 +81,12 @@ export class EventTypes implements EventTypeVerbs {
   }
 
   async remove(name: string): Promise<void> {
-    this.get(name);
-    await this.#o.store.eventTypes.remove(name);
-    this.#types.delete(name);
-    this.#validators.delete(name);
+    return this.#turns.take(name, async () => {
+      this.get(name);
+      await this.#o.store.eventTypes.remove(name);
+      this.#types.delete(name);
+      this.#validators.delete(name);
+    });
   }
 
   /** Throws where the type may not be published, or the payload does not match its schema. `path`: `` or `events[3].`. */

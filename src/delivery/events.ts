@@ -8,6 +8,7 @@ import type { EventVerbs } from './engine.ts';
 import { FAN_OUT_SLICE } from './fan-out.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage } from './message.ts';
+import type { Plans } from './plans.ts';
 import { ownIdKey } from './publish.ts';
 import type { Redeliveries } from './redeliveries.ts';
 import type { Subscriptions } from './subscriptions.ts';
@@ -20,6 +21,7 @@ export interface EventsOptions {
   claims: Claims;
   worker: Worker;
   redeliveries: Redeliveries;
+  plans: Plans;
   now: () => number;
 }
 
@@ -51,8 +53,9 @@ export class Events implements EventVerbs {
   }
 
   async replay(tenantId: string, id: string, options: { endpointId?: Id } = {}): Promise<{ deliveries: number }> {
-    const { store, subscriptions, lines, claims, worker, redeliveries, now } = this.#o;
+    const { store, subscriptions, lines, claims, worker, redeliveries, plans, now } = this.#o;
     const event = await this.get(tenantId, id);
+    plans.require(tenantId, 'webhooks', 'replay');
     if (options.endpointId !== undefined && !subscriptions.get(tenantId, options.endpointId)) {
       throw badField('webhookId', 'is not a webhook of this tenant');
     }
@@ -72,7 +75,8 @@ export class Events implements EventVerbs {
 
     const message = new EventMessage(event);
     for (let i = 0; i < missed.length; i += FAN_OUT_SLICE) {
-      const assignment = new Assignment(lines, event, subscriptions.present(missed.slice(i, i + FAN_OUT_SLICE)), now());
+      const present = subscriptions.present(missed.slice(i, i + FAN_OUT_SLICE));
+      const assignment = new Assignment(lines, event, present, now(), false); // asked for by hand: no quota holds it
       try {
         await store.addDeliveries(tenantId, event.id, assignment.deliveries, now());
       } catch (error) {

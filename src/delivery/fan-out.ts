@@ -6,6 +6,8 @@ import { Assignment } from './assignment.ts';
 import type { Claims } from './claims.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage } from './message.ts';
+import type { Quotas } from './quotas.ts';
+import { isStoreFault } from './store-fault.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 import type { Worker } from './worker.ts';
 
@@ -21,6 +23,7 @@ export interface FanOutOptions {
   subscriptions: Subscriptions;
   claims: Claims;
   worker: Worker;
+  quotas: Quotas;
   log: Logger;
   now: () => number;
 }
@@ -41,8 +44,11 @@ export class FanOuts {
     this.#o = options;
   }
 
-  /** Goes on with these endpoints, one slice after the other, after the fan-outs already under way. */
-  continue(event: Event, after: Id, rest: readonly LiveEndpoint[]): void {
+  /**
+   * Goes on with these endpoints, one slice after the other, after the fan-outs already under way.
+   * @param isOverQuota whether the event came in beyond what its tenant may send in a day; null = look
+   */
+  continue(event: Event, after: Id, rest: readonly LiveEndpoint[], isOverQuota: boolean | null): void {
     if (this.#underWay.has(event.id)) return;
     if (this.#underWay.size >= MAX_IN_MEMORY) {
       this.#areMoreStored = true;
@@ -50,7 +56,7 @@ export class FanOuts {
     }
     this.#underWay.add(event.id);
     this.#chain = this.#chain.then(async () => {
-      await this.#run(event, after, rest);
+      await this.#run(event, after, rest, isOverQuota);
       this.#underWay.delete(event.id);
       if (this.#underWay.size > 0 || !this.#areMoreStored || this.#isStopped) return;
       this.#areMoreStored = false;
@@ -74,6 +80,7 @@ export class FanOuts {
         event,
         after,
         matching.filter(({ endpoint }) => endpoint.id > after),
+        null,
       );
     }
   }
@@ -83,38 +90,63 @@ export class FanOuts {
     await this.#chain;
   }
 
-  async #run(event: Event, from: Id, rest: readonly LiveEndpoint[]): Promise<void> {
-    const { store, lines, subscriptions, claims, worker, log, now } = this.#o;
+  async #run(event: Event, from: Id, rest: readonly LiveEndpoint[], isOverQuota: boolean | null): Promise<void> {
+    const { claims, worker, log } = this.#o;
     const message = new EventMessage(event);
     for (let at = 0; !this.#isStopped;) {
       const slice = rest.slice(at, at + FAN_OUT_SLICE);
-      const isLast = at + slice.length >= rest.length;
-      // As they are now: one may have been enabled, or deleted, since the event came in.
-      const assignment = new Assignment(lines, event, subscriptions.present(slice), now());
-      const after = isLast ? null : slice.at(-1)!.endpoint.id;
-      let isOurs: boolean;
+      const after = at + slice.length >= rest.length ? null : slice.at(-1)!.endpoint.id;
       try {
-        isOurs = await store.extendFanOut({
-          tenantId: event.tenantId,
-          eventId: event.id,
-          deliveries: assignment.deliveries,
-          from,
-          after,
-          now: now(),
-        });
+        isOverQuota ??= await this.#wasOverQuota(event);
+        const assignment = await this.#store(event, from, after, slice, isOverQuota);
+        assignment?.enter(message, claims);
+        worker.pump();
       } catch (error) {
-        assignment.giveUp();
+        if (!isStoreFault(error)) {
+          // A mistake of ours, which would only be made again: the next start takes this one up.
+          log.error({ event: message.id, err: error }, 'fan-out.given_up');
+          return;
+        }
         log.warn({ event: message.id, error: String(error) }, 'fan-out.interrupted');
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
         continue;
       }
-      if (isOurs) {
-        assignment.enter(message, claims);
-        worker.pump();
-      } else assignment.giveUp(); // stored before: the answer was lost, or it was taken up twice
       if (after === null) return;
       from = after;
       at += slice.length;
     }
+  }
+
+  /** Resolves to null where the slice was stored before: the answer was lost, or it was taken up twice. */
+  async #store(
+    event: Event,
+    from: Id,
+    after: Id | null,
+    slice: readonly LiveEndpoint[],
+    isOverQuota: boolean,
+  ): Promise<Assignment | null> {
+    const { store, lines, subscriptions, quotas, now } = this.#o;
+    // As they are now: one may have been enabled, or deleted, and a new day may have begun, since the event came in.
+    const present = subscriptions.present(slice);
+    const assignment = new Assignment(lines, event, present, now(), isOverQuota && quotas.stillHolds(event));
+    const { tenantId, id: eventId } = event;
+    try {
+      const { deliveries } = assignment;
+      if (await store.extendFanOut({ tenantId, eventId, deliveries, from, after, now: now() })) return assignment;
+    } catch (error) {
+      assignment.giveUp();
+      throw error;
+    }
+    assignment.giveUp();
+    return null;
+  }
+
+  /** What the deliveries tell that were stored before a crash. */
+  async #wasOverQuota(event: Event): Promise<boolean> {
+    const { store, quotas } = this.#o;
+    if (!quotas.stillHolds(event)) return false;
+    const { tenantId, id: eventId } = event;
+    const [held] = await store.deliveries.list({ tenantId, eventId, status: ['held'] }, { limit: 1, before: null });
+    return held?.reason === 'over_quota';
   }
 }

@@ -32,6 +32,12 @@ export class Line {
   failuresInRow = 0;
   /** Pauses without a success in between: each is twice as long as the one before. */
   pausesInRow = 0;
+  /** When attempts since the last success began (epoch ms), where endpoints are disabled for failing; null without any. */
+  failedAt: number[] | null = null;
+  /** Those from before the start are among them. */
+  isSeeded = false;
+  /** Attempts that began before this time (epoch ms) say nothing about the endpoint as it is now. */
+  afreshAt = 0;
 
   constructor(endpointId: Id, tenant: TenantLines, limit: number) {
     this.endpointId = endpointId;
@@ -46,9 +52,11 @@ export class Line {
   }
 
   /** What was learnt belongs to another URL, or to a time before a person looked into it. */
-  forgetTroubles(max: number): void {
+  forgetTroubles(max: number, at: number): void {
     this.failuresInRow = 0;
     this.pausesInRow = 0;
+    this.failedAt = null;
+    this.afreshAt = at;
     this.limit = max;
   }
 

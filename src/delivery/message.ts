@@ -9,6 +9,11 @@ export function publicEventId(event: { id: Id; ownId: string | null }): string {
   return event.ownId ?? prefixes.event + event.id;
 }
 
+/** The id of an endpoint as people see it: the one it had where it came from, or `wh_…`. */
+export function publicEndpointId(endpoint: { id: Id; ownId: string | null }): string {
+  return endpoint.ownId ?? prefixes.endpoint + endpoint.id;
+}
+
 /**
  * An event on its way to one or many endpoints, as the wire formats see it. Its bytes are made once for each format,
  * and spellings that only some formats need are made when they ask.

@@ -10,6 +10,7 @@ import type { EventTypes } from './event-types.ts';
 import { FAN_OUT_SLICE, type FanOuts } from './fan-out.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage, publicEventId } from './message.ts';
+import type { Quotas } from './quotas.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 import type { Worker } from './worker.ts';
 
@@ -32,6 +33,7 @@ export interface PublisherOptions {
   claims: Claims;
   worker: Worker;
   fanOuts: FanOuts;
+  quotas: Quotas;
   now: () => number;
 }
 
@@ -42,6 +44,8 @@ interface Draft {
   /** Everybody who gets it, and how many of them this transaction stores. */
   readonly matched: readonly LiveEndpoint[];
   readonly stored: number;
+  /** Beyond what its tenant may send today. */
+  readonly isOverQuota: boolean;
 }
 
 /** Takes events in: checked, matched, stored with their deliveries in one transaction, handed to the lines in memory. */
@@ -115,13 +119,13 @@ export class Publisher {
     try {
       outcomes = await this.#o.store.accept(drafts.map(({ entry }) => entry));
     } catch (error) {
-      for (const { assignment } of drafts) assignment.giveUp();
+      for (const draft of drafts) this.#giveUp(draft);
       throw error;
     }
     const conflict = outcomes.findIndex((outcome) => outcome.kind === 'duplicate' && !outcome.sameBody);
     if (conflict !== -1) {
       // The store took none of them.
-      for (const { assignment } of drafts) assignment.giveUp();
+      for (const draft of drafts) this.#giveUp(draft);
       const where = inputs.length > 1 ? `events[${conflict}]: ` : '';
       throw new PosthornError(
         'IDEMPOTENCY_CONFLICT',
@@ -151,8 +155,9 @@ export class Publisher {
   }
 
   #draft(tenantId: string, input: PublishInput, slice: number): Draft {
-    const { lines, subscriptions, now } = this.#o;
+    const { lines, subscriptions, quotas, now } = this.#o;
     const at = now();
+    const isOverQuota = quotas.take(tenantId, at);
     const event: Event = {
       id: newId(at),
       tenantId,
@@ -167,25 +172,34 @@ export class Publisher {
     };
     const matched = subscriptions.match(tenantId, input.type);
     const first = matched.length > slice ? matched.slice(0, slice) : matched;
-    const assignment = new Assignment(lines, event, first, at);
+    const assignment = new Assignment(lines, event, first, at, isOverQuota);
     const fanOutAfter = matched.length > first.length ? first.at(-1)!.endpoint.id : null;
     return {
       entry: { event, dedupe: dedupeOf(input), deliveries: assignment.deliveries, fanOutAfter },
       assignment,
       matched,
       stored: first.length,
+      isOverQuota,
     };
   }
 
-  #enter({ entry, assignment, matched, stored }: Draft, outcome: AcceptOutcome): Published {
+  /** It was not stored. */
+  #giveUp({ entry, assignment }: Draft): void {
+    assignment.giveUp();
+    this.#o.quotas.giveBack(entry.event.tenantId, entry.event.createdAt);
+  }
+
+  #enter(draft: Draft, outcome: AcceptOutcome): Published {
+    const { entry, assignment, matched, stored, isOverQuota } = draft;
     if (outcome.kind === 'duplicate') {
-      assignment.giveUp();
+      this.#giveUp(draft);
       const id = publicEventId({ id: outcome.eventId, ownId: outcome.ownId });
       return { id, deliveries: outcome.deliveries, duplicate: true };
     }
     const message = new EventMessage(entry.event);
     assignment.enter(message, this.#o.claims);
-    if (stored < matched.length) this.#o.fanOuts.continue(entry.event, entry.fanOutAfter!, matched.slice(stored));
+    if (stored < matched.length)
+      this.#o.fanOuts.continue(entry.event, entry.fanOutAfter!, matched.slice(stored), isOverQuota);
     return { id: message.id, deliveries: matched.length, duplicate: false };
   }
 }
@@ -211,7 +225,8 @@ export function ownIdKey(ownId: string): string {
   return hash(`id:${ownId}`);
 }
 
-function hash(text: string): string {
+/** 192 bits of SHA-256: enough that no two texts meet, and short in the store. */
+export function hash(text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 32);
 }
 

@@ -1,9 +1,11 @@
 import type { Logger } from 'pino';
 import type { DeliveryStatus } from '../model/delivery.ts';
 import type { Id } from '../model/id.ts';
-import type { DeliveryFilter, Store } from '../store/store.ts';
+import type { DeliveryFilter, DeliveryRow, Store } from '../store/store.ts';
 import type { Claims } from './claims.ts';
 import type { Lines } from './lines.ts';
+import type { Quotas } from './quotas.ts';
+import { isStoreFault } from './store-fault.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
 const SLICE = 500;
@@ -16,6 +18,7 @@ export interface RedeliveriesOptions {
   lines: Lines;
   subscriptions: Subscriptions;
   claims: Claims;
+  quotas: Quotas;
   log: Logger;
   now: () => number;
 }
@@ -53,7 +56,7 @@ export class Redeliveries {
 
   /**
    * Starts making everything due that matches now; later matches are not touched, nor what belongs to a disabled or
-   * deleted endpoint. `ratePerSecond` spreads the due times. A crash leaves the rest as it was: the same call takes it up.
+   * deleted endpoint, nor what the tenant's quota holds, unless one event is asked for by its id. `ratePerSecond` spreads the due times. A crash leaves the rest as it was: the same call takes it up.
    */
   async start(
     filter: DeliveryFilter & { status: readonly DeliveryStatus[] },
@@ -66,7 +69,7 @@ export class Redeliveries {
   }
 
   async #run(filter: DeliveryFilter, spacingMs: number): Promise<void> {
-    const { store, claims, subscriptions, log, now } = this.#o;
+    const { store, claims, log, now } = this.#o;
     const startedAt = now();
     let sent = 0;
     for (let before: Id | null = null; !this.#isStopped;) {
@@ -77,9 +80,7 @@ export class Redeliveries {
         );
         if (rows.length === 0) break;
         const last = rows.at(-1)!.id;
-        const sendable = rows.filter(
-          ({ endpointId }) => subscriptions.get(filter.tenantId, endpointId)?.endpoint.isActive,
-        );
+        const sendable = rows.filter((row) => this.#mayGo(row, filter));
         if (sendable.length === 0) {
           before = last;
           continue;
@@ -97,11 +98,23 @@ export class Redeliveries {
         claims.dueAt(dueAt);
         before = last; // only now: what the store refused is asked for again
       } catch (error) {
+        if (!isStoreFault(error)) {
+          // A mistake of ours, which would only be made again, and must not stop the ones behind it.
+          log.error({ tenant: filter.tenantId, err: error }, 'redelivery.given_up');
+          return;
+        }
         log.warn({ error: String(error) }, 'redelivery.interrupted');
         await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
       }
     }
     log.info({ tenant: filter.tenantId, deliveries: sent }, 'redelivery.started');
+  }
+
+  #mayGo({ endpointId, status, reason }: DeliveryRow, { tenantId, eventId }: DeliveryFilter): boolean {
+    const { subscriptions, quotas } = this.#o;
+    if (!subscriptions.get(tenantId, endpointId)?.endpoint.isActive) return false;
+    // Else a bulk redelivery would be the way round every quota.
+    return status !== 'held' || reason !== 'over_quota' || eventId !== undefined || !quotas.isOver(tenantId);
   }
 
   #fetch(tenantId: string, endpointId: Id): void {

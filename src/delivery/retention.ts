@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
 import type { Store } from '../store/store.ts';
+import type { Plans } from './plans.ts';
+import type { Tenants } from './tenants.ts';
 
 const SLICE = 200;
 const FIRST_MS = 60_000;
@@ -10,7 +12,9 @@ const BREATHER_MS = 20;
 
 export interface RetentionOptions {
   store: Store;
-  /** 0 = for ever. */
+  plans: Pick<Plans, 'of'>;
+  tenants: Pick<Tenants, 'list'>;
+  /** Of tenants whose plan says nothing; 0 = for ever. */
   retentionDays: number;
   log: Logger;
   now: () => number;
@@ -28,7 +32,7 @@ export class Retention {
   }
 
   start(): void {
-    if (this.#o.retentionDays > 0) this.#next(FIRST_MS);
+    this.#next(FIRST_MS);
   }
 
   async stop(): Promise<void> {
@@ -39,11 +43,19 @@ export class Retention {
 
   /** One sweep now; resolves to the number of events deleted. */
   async sweep(): Promise<number> {
-    const { store, retentionDays, now } = this.#o;
-    const before = now() - retentionDays * DAY_MS;
+    const { store, plans, tenants, retentionDays, now } = this.#o;
+    const at = now();
+    const limitOf = (days: number): number | null => (days > 0 ? at - days * DAY_MS : null);
+    const beforeOf = new Map<string, number | null>();
+    for (const { id } of tenants.list()) {
+      const days = plans.of(id)?.retentionDays ?? retentionDays;
+      if (days !== retentionDays) beforeOf.set(id, limitOf(days));
+    }
+    const before = limitOf(retentionDays) ?? 0; // nothing is that old
+    if (before === 0 && [...beforeOf.values()].every((limit) => limit === null)) return 0;
     let events = 0;
     while (!this.#isStopped) {
-      const deleted = await store.prune({ before, limit: SLICE });
+      const deleted = await store.prune({ before, beforeOf, limit: SLICE });
       if (deleted === 0) break;
       events += deleted;
       await new Promise((resolve) => setTimeout(resolve, BREATHER_MS));

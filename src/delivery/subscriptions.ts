@@ -1,6 +1,6 @@
 import type { Endpoint } from '../model/endpoint.ts';
 import { matchesPattern } from '../model/event.ts';
-import type { Id } from '../model/id.ts';
+import { parseId, prefixes, type Id } from '../model/id.ts';
 import type { RetryPolicy } from '../model/retry.ts';
 import type { SigningKey, WireFormat } from '../wire/wire.ts';
 
@@ -22,6 +22,9 @@ const MEMORY = 4096;
 
 interface TenantSubscriptions {
   readonly endpoints: Map<Id, LiveEndpoint>;
+  readonly byOwnId: Map<string, LiveEndpoint>;
+  /** Newest first; null after a change, until somebody asks. */
+  list: readonly Endpoint[] | null;
   /** Event type → who gets it, made on first use, thrown away at every change. */
   readonly matched: Map<string, readonly LiveEndpoint[]>;
 }
@@ -33,23 +36,40 @@ interface TenantSubscriptions {
 export class Subscriptions {
   readonly #tenants = new Map<string, TenantSubscriptions>();
   readonly #byId = new Map<Id, LiveEndpoint>();
+  /** Of all tenants; few have any. */
+  readonly #byOwnId = new Map<string, Set<Id>>();
 
   put(live: LiveEndpoint): void {
-    const { id, tenantId } = live.endpoint;
+    const { id, tenantId, ownId } = live.endpoint;
     let tenant = this.#tenants.get(tenantId);
-    if (!tenant) this.#tenants.set(tenantId, (tenant = { endpoints: new Map(), matched: new Map() }));
+    if (!tenant) {
+      tenant = { endpoints: new Map(), byOwnId: new Map(), list: null, matched: new Map() };
+      this.#tenants.set(tenantId, tenant);
+    }
     tenant.endpoints.set(id, live);
+    tenant.list = null;
     tenant.matched.clear();
     this.#byId.set(id, live);
+    if (ownId === null) return;
+    tenant.byOwnId.set(ownId, live);
+    this.#byOwnId.set(ownId, (this.#byOwnId.get(ownId) ?? new Set()).add(id));
   }
 
   remove(tenantId: string, id: Id): void {
     const tenant = this.#tenants.get(tenantId);
-    if (!tenant) return;
+    const live = tenant?.endpoints.get(id);
+    if (!tenant || !live) return;
     tenant.endpoints.delete(id);
+    tenant.list = null;
     tenant.matched.clear();
     this.#byId.delete(id);
     if (tenant.endpoints.size === 0) this.#tenants.delete(tenantId);
+    const { ownId } = live.endpoint;
+    if (ownId === null) return;
+    tenant.byOwnId.delete(ownId);
+    const others = this.#byOwnId.get(ownId)!;
+    others.delete(id);
+    if (others.size === 0) this.#byOwnId.delete(ownId);
   }
 
   /** For the worker, which knows ids from the store only; null when it is deleted. */
@@ -61,10 +81,35 @@ export class Subscriptions {
     return this.#tenants.get(tenantId)?.endpoints.get(id) ?? null;
   }
 
-  /** In the order of their ids, so of their creation. */
-  ofTenant(tenantId: string): LiveEndpoint[] {
-    const endpoints = this.#tenants.get(tenantId)?.endpoints;
-    return endpoints ? [...endpoints.values()].sort(byId) : [];
+  /** By `wh_…`, UUID or own id. */
+  named(tenantId: string, text: string): LiveEndpoint | null {
+    const own = this.#tenants.get(tenantId)?.byOwnId.get(text);
+    if (own) return own;
+    const id = parseId(text, prefixes.endpoint);
+    return id === null ? null : this.get(tenantId, id);
+  }
+
+  /** The same of any tenant. Null also for an own id that several of them use. */
+  anywhere(text: string): LiveEndpoint | null {
+    const id = parseId(text, prefixes.endpoint);
+    const live = id === null ? null : this.find(id);
+    if (live) return live;
+    const ids = [...(this.#byOwnId.get(text) ?? [])];
+    return ids.length === 1 ? this.find(ids[0]!) : null;
+  }
+
+  /** Newest first, by time of creation, then by id. The same array until something changes. */
+  list(tenantId: string): readonly Endpoint[] {
+    const tenant = this.#tenants.get(tenantId);
+    if (!tenant) return [];
+    tenant.list ??= [...tenant.endpoints.values()]
+      .map(({ endpoint }) => endpoint)
+      .sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1));
+    return tenant.list;
+  }
+
+  count(tenantId: string): number {
+    return this.#tenants.get(tenantId)?.endpoints.size ?? 0;
   }
 
   /** The same endpoints as they are now, without those deleted meanwhile. */

@@ -1,14 +1,16 @@
 import type { Logger } from 'pino';
-import type { AttemptDetail } from '../model/attempt.ts';
 import type { DeliveryReason, DeliveryStatus } from '../model/delivery.ts';
 import { prefixes, type Id } from '../model/id.ts';
 import { decide } from '../model/retry.ts';
 import type { Settlement, Store } from '../store/store.ts';
 import type { Exchange, Sender } from '../transport/transport.ts';
-import type { SigningKey } from '../wire/wire.ts';
+import { detailOf, notSent } from './exchange-record.ts';
+import type { Failures } from './failures.ts';
 import type { Line, Work } from './line.ts';
 import type { Lines } from './lines.ts';
+import { keysAt } from './live-endpoint.ts';
 import { AttemptStamp } from './message.ts';
+import { Outcomes } from './outcomes.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 
 /** Attempts whose outcome the store has not taken yet, beyond which nothing new is sent. */
@@ -35,10 +37,13 @@ export interface WorkerOptions {
   onHeldInVain: (live: LiveEndpoint) => void;
   /** The receiver answered 410. */
   onGone: (live: LiveEndpoint) => void;
+  /** Null where no endpoint is disabled for failing. */
+  failures: Failures | null;
 }
 
 /** Sends what waits in the lines, decides what an answer means, and has it settled. */
 export class Worker {
+  readonly outcomes = new Outcomes();
   readonly #o: WorkerOptions;
   #unsettled = 0;
   #isPumping = false;
@@ -70,14 +75,16 @@ export class Worker {
   async stop(graceMs: number): Promise<void> {
     this.#isStopped = true;
     for (const timer of this.#pauses) clearTimeout(timer);
-    if (this.#isIdle) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
-      this.#whenIdle = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    if (!this.#isIdle) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, graceMs);
+        this.#whenIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.outcomes.close();
   }
 
   get #isIdle(): boolean {
@@ -102,11 +109,11 @@ export class Worker {
     } catch (error) {
       // Checked when the event and the endpoint came in, so this is a fault of ours: it must show, and stop nothing else.
       this.#o.log.error({ err: error, delivery: prefixes.delivery + work.id }, 'delivery.not_signed');
-      this.#ended(line, work, live, notSent(at, String(error)));
+      this.#ended(line, work, live, notSent(at, String(error)), at);
       return;
     }
     sender.send({ url: live.endpoint.url, headers, body, timeoutMs: live.timeoutMs }, (exchange) => {
-      this.#ended(line, work, live, exchange);
+      this.#ended(line, work, live, exchange, at);
     });
   }
 
@@ -142,7 +149,7 @@ export class Worker {
     );
   }
 
-  #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange): void {
+  #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange, sentAt: number): void {
     const { subscriptions, random, now } = this.#o;
     if (exchange.reason === 'cancelled' && this.#isStopped) return; // its lease ends with the session
     const at = now();
@@ -162,6 +169,7 @@ export class Worker {
     if (decision.kind === 'delivered') {
       status = 'delivered';
       line.succeeded(live.concurrency);
+      line.failedAt = null;
     } else {
       // The endpoint may have changed while the exchange was under way: what is true now decides what comes next.
       const present = subscriptions.find(line.endpointId);
@@ -184,6 +192,7 @@ export class Worker {
       }
       if (present?.endpoint.url === live.endpoint.url) {
         this.#learn(line, live, exchange, decision.kind === 'retry' ? decision.pauseUntil : null, at);
+        if (exchange.reason !== 'cancelled') this.#o.failures?.note(line, live, sentAt);
       }
     }
 
@@ -257,12 +266,18 @@ export class Worker {
     this.#pauses.add(timer);
   }
 
-  /** The endpoint is another one from now on, or was looked after: what was learnt of it holds no longer. */
-  startAfresh(live: LiveEndpoint): void {
+  /**
+   * The endpoint is another one from now on, or was looked after: what was learnt of it holds no longer.
+   * @returns whether that was to leave it alone for so long that its deliveries wait in the store
+   */
+  startAfresh(live: LiveEndpoint): boolean {
     const line = this.#o.lines.find(live.endpoint.id);
-    if (!line) return;
-    line.forgetTroubles(live.concurrency);
+    if (!line) return false;
+    const at = this.#o.now();
+    const wasPausedLong = line.pausedUntil - at > PATIENCE_MS;
+    line.forgetTroubles(live.concurrency, at);
     this.#resume(line);
+    return wasPausedLong;
   }
 
   /** Gives the deliveries of a line back, because its endpoint is disabled, or deleted (`live` null). */
@@ -293,6 +308,7 @@ export class Worker {
     this.#o.store.settle(settlement).then(
       (isOurs) => {
         this.#unsettled--;
+        if (this.outcomes.size > 0 && isOurs) this.outcomes.tell(settlement);
         // Not before: a claim in between would not find it, and nobody would look again.
         if (settlement.dueAt !== null) this.#o.onDue(settlement.dueAt);
         if (settlement.status === 'held') {
@@ -349,51 +365,4 @@ export class Worker {
       'delivery.attempted',
     );
   }
-}
-
-const keyLists = new WeakMap<LiveEndpoint, { keys: SigningKey[]; until: number }>();
-
-/** The keys that sign at this moment, newest first: made anew only when one expires. */
-export function keysAt(live: LiveEndpoint, at: number): readonly SigningKey[] {
-  let list = keyLists.get(live);
-  if (!list || at >= list.until) {
-    const alive = live.keys.filter(({ expiresAt }) => expiresAt === null || expiresAt > at);
-    const until = Math.min(...alive.map(({ expiresAt }) => expiresAt ?? Number.POSITIVE_INFINITY));
-    keyLists.set(live, (list = { keys: alive.map(({ key }) => key), until }));
-  }
-  return list.keys;
-}
-
-/** The exchange that did not come about because the request could not be made. */
-function notSent(startedAt: number, detail: string): Exchange {
-  return {
-    statusCode: null,
-    reason: 'cancelled',
-    detail,
-    responseHeaders: null,
-    responseBody: null,
-    responseTruncated: false,
-    remoteAddress: null,
-    startedAt,
-    dnsMs: null,
-    connectMs: null,
-    tlsMs: null,
-    firstByteMs: null,
-    totalMs: 0,
-    retryAfter: null,
-  };
-}
-
-function detailOf(exchange: Exchange): AttemptDetail {
-  const detail: AttemptDetail = {};
-  if (exchange.remoteAddress !== null) detail.remoteAddress = exchange.remoteAddress;
-  if (exchange.detail !== null) detail.note = exchange.detail;
-  if (exchange.dnsMs !== null) detail.dnsMs = exchange.dnsMs;
-  if (exchange.connectMs !== null) detail.connectMs = exchange.connectMs;
-  if (exchange.tlsMs !== null) detail.tlsMs = exchange.tlsMs;
-  if (exchange.firstByteMs !== null) detail.firstByteMs = exchange.firstByteMs;
-  if (exchange.responseHeaders !== null) detail.responseHeaders = exchange.responseHeaders;
-  if (exchange.responseBody) detail.responseBody = exchange.responseBody;
-  if (exchange.responseTruncated) detail.responseTruncated = true;
-  return detail;
 }

@@ -4,7 +4,8 @@ import type { Id } from './id.ts';
  * The life of a delivery (drawn in docs/state-machine.md, enforced again by CHECK constraints in SQL).
  * - `pending`: waits for its time (`dueAt`); no node holds it
  * - `sending`: leased by a node, which has it in line or on the wire
- * - `held`: its endpoint is disabled; kept until the endpoint is enabled or the delivery replayed
+ * - `held`: its endpoint is disabled, or its tenant's plan has no more events today; kept until the endpoint is enabled,
+ *   the next day comes, or somebody asks for it
  * - `delivered`, `dead_letter`, `cancelled`: ends
  */
 export const deliveryStatuses = ['pending', 'sending', 'held', 'delivered', 'dead_letter', 'cancelled'] as const;
@@ -18,7 +19,7 @@ export type DeliveryMove =
   | 'retry'
   | 'exhaust' // the schedule is used up, or the receiver said 410
   | 'hold' // the endpoint was disabled
-  | 'resume' // the endpoint was enabled again
+  | 'resume' // the endpoint was enabled again, or the tenant may send again
   | 'cancel' // the endpoint was deleted
   | 'redeliver'; // somebody asked for it again
 

@@ -110,6 +110,8 @@ function compileCustom(spec: CustomFormat, name: string): CompiledFormat {
         throw error;
       }
     },
+    signatureHeaders: () =>
+      signatures.flatMap(({ header, alternateHeader }) => [header.toLowerCase(), alternateHeader.toLowerCase()]),
     reservedHeaders: () => reserved,
   };
   // A text of any shape would do for `utf8`, but `whsk_` says ed25519 to whoever reads it.

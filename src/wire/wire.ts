@@ -75,6 +75,8 @@ export interface WireFormat {
   publicKey(secret: string): string | null;
   /** Null when the secret fits, else what is wrong with it and what to do. */
   checkSecret(secret: string): string | null;
+  /** Lower-case names of the headers that carry signatures, those of a rotation too. */
+  signatureHeaders(): readonly string[];
   /** Lower-case names of headers that an endpoint's own may not use. */
   reservedHeaders(): readonly string[];
 }

@@ -55,6 +55,34 @@ describe('an API key', () => {
     expect((await api.call('GET', '/v1/tenants', { key: operator.key })).status).toBe(401);
   });
 
+  it('with scopes may do what these say', async () => {
+    const { status, body } = await make({ role: 'admin', scopes: ['webhooks:read'] }, owner);
+    expect([status, body.scopes]).toEqual([201, ['webhooks:read']]);
+    expect((await api.call('GET', '/v1/webhooks', { key: body.key })).status).toBe(200);
+    const refused = await api.call('POST', '/v1/webhooks', { key: body.key, body: {} });
+    expect(refused).toMatchObject({ status: 403, body: { code: 'FORBIDDEN' } });
+    expect(refused.body.message).toContain('webhooks:write');
+  });
+
+  it.each(['gx_live_', 'gx_test_', 'aat_', 'grvSec_live_', 'grvSec_sandbox_'])('can begin with %s', async (prefix) => {
+    const { body } = await make({ role: 'viewer', prefix }, owner);
+    expect(body.key).toMatch(new RegExp(`^${prefix}[0-9A-Za-z]{49}$`));
+    expect(body.hint).toBe(body.key.slice(0, prefix.length + 4));
+    expect((await api.call('GET', '/v1/whoami', { key: body.key })).body.keyId).toBe(body.id);
+  });
+
+  it('that clients hold already is taken as it is from an operator, once, and from nobody else', async () => {
+    const key = 'gx_live_held-by-clients-for-years';
+    const headers = { 'posthorn-tenant': 'acme' };
+    const give = () => api.call('POST', '/v1/api-keys', { body: { role: 'admin', key }, headers });
+    expect((await give()).body).toMatchObject({ key, tenantId: 'acme', hint: 'gx_live_held' });
+    expect((await api.call('GET', '/v1/whoami', { key })).body).toMatchObject({ role: 'admin', tenantId: 'acme' });
+    expect(await give()).toMatchObject({ status: 409, body: { code: 'ALREADY_EXISTS' } });
+    expect((await make({ role: 'admin', key: `${key}-2` }, owner)).status).toBe(403);
+    const both = await api.call('POST', '/v1/api-keys', { body: { role: 'admin', key, prefix: 'aat_' }, headers });
+    expect(both.body.errors).toMatchObject([{ field: 'prefix' }]);
+  });
+
   it('pages, newest first', async () => {
     const headers = { 'posthorn-tenant': 'paged-keys' };
     const made: string[] = [];
@@ -74,6 +102,11 @@ describe('an API key', () => {
     [{ role: 'viewer', expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt: has gone by'],
     [{ role: 'viewer', expiresAt: 1893456000 }, 'expiresAt: must be a time like'],
     [{ role: 'viewer', name: '' }, 'name: must not be empty'],
+    [{ role: 'viewer', scopes: [] }, 'scopes: must have at least one scope'],
+    [{ role: 'viewer', scopes: ['webhooks'] }, 'scopes[0]: must be one of "events:read"'],
+    [{ role: 'viewer', prefix: 'sk_' }, 'prefix: must be one of "ph_live_"'],
+    [{ role: 'viewer', prefix: 'gpat_' }, 'prefix: gpat_ is for personal keys'],
+    [{ role: 'viewer', key: 'short' }, 'key: must be 16 to 512 visible ASCII'],
     [{ role: 'viewer', tenantId: 'globex' }, 'tenantId: is not known'],
   ])('is refused as %j', async (body, message) => {
     const answer = await make(body, owner);

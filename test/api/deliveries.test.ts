@@ -162,7 +162,7 @@ describe('the deliveries of a webhook', () => {
     const rest = await api.call('GET', `${path}&cursor=${first.body.nextCursor}`);
     const seen = [...first.body.deliveries, ...rest.body.deliveries];
     expect(seen.map(({ eventId }) => eventId)).toEqual(events);
-    expect(seen[0]).toMatchObject({ status: 'dead_letter', lastError: '500', deliveredAt: null });
+    expect(seen[0]).toMatchObject({ status: 'failed', state: 'dead_letter', lastError: '500', deliveredAt: null });
     expect(rest.body.nextCursor).toBeNull();
   });
 
@@ -171,7 +171,7 @@ describe('the deliveries of a webhook', () => {
     await api.call('POST', `/v1/webhooks/${webhook.id}/disable`);
     await api.call('POST', '/v1/events', { body: { type, data: 1 } });
     const { body } = await api.call('GET', `/v1/webhooks/${webhook.id}/deliveries?status=pending`);
-    expect(body.deliveries).toMatchObject([{ status: 'held' }]);
+    expect(body.deliveries).toMatchObject([{ status: 'pending', state: 'held' }]);
   });
 
   it('refuse two ways to page at once, and pages that are none', async () => {

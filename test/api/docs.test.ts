@@ -58,10 +58,10 @@ function begins(value: unknown, shown: string): boolean {
 
 /** The words of a shell command: quotes taken off, variables filled in. */
 function wordsOf(command: string, variables: Record<string, string>): string[] {
-  return [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, bare]) =>
+  return [...command.matchAll(/'([^']*)'|"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, single, double, bare]) =>
     single !== undefined
       ? single
-      : (double ?? bare ?? '').replaceAll(/\$([A-Z_]+)/g, (_, name: string) => {
+      : (double?.replaceAll('\\"', '"') ?? bare ?? '').replaceAll(/\$([A-Z_]+)/g, (_, name: string) => {
           const value = variables[name];
           if (value === undefined) throw new Error(`${name} is not set`);
           return value;

@@ -1,4 +1,6 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import { faceOf } from '../../src/api/faces/face-of.ts';
+import { native } from '../../src/api/faces/native.ts';
 import { openApiDocument } from '../../src/api/openapi.ts';
 import { routes } from '../../src/api/routes.ts';
 import { parseTime } from '../../src/api/time.ts';
@@ -27,9 +29,12 @@ export function checkAnswer(
   if (!/^req_[0-9A-Z]{26}$/.test(answer.headers.get('x-request-id') ?? '')) say('no x-request-id');
   const isError = answer.status >= 400;
   const type = answer.headers.get('content-type');
+  const face = faceOf(url.split('?')[0]!);
   if (isError) {
-    if (type !== 'application/problem+json') say(`content-type ${type}`);
-    check('#/components/schemas/Problem', answer.body, say);
+    if (type?.split(';')[0] !== face.errors.contentType) say(`content-type ${type}`);
+    check(`#/components/schemas/${(face.errors.schema as { title?: string }).title}`, answer.body, say);
+  }
+  if (isError && face === native) {
     const { code, requestId } = answer.body as { code: ErrorCode; requestId: string };
     if (errorTable[code].status !== answer.status) say(`${code} has another status in the table`);
     if (requestId !== answer.headers.get('x-request-id')) say('two request ids');
@@ -45,12 +50,17 @@ export function checkAnswer(
   const response = operation.responses[answer.status];
   if (response === undefined) return say('the document has no such answer');
   if (isError) {
+    if (face !== native) return;
     const { code } = answer.body as { code: ErrorCode };
     if (!JSON.stringify(response).includes(code)) say(`the document does not tell of ${code} here`);
     return;
   }
   if (response.content === undefined) {
     if (answer.text !== '') say('the document says it is empty');
+    return;
+  }
+  if (response.content['text/html'] !== undefined) {
+    if (type !== 'text/html; charset=utf-8' || !answer.text.startsWith('<!doctype html>')) say(`content-type ${type}`);
     return;
   }
   if (type !== 'application/json; charset=utf-8') say(`content-type ${type}`);

@@ -5,6 +5,7 @@ import { openApiDocument } from '../../src/api/openapi.ts';
 import { anchorOf, problemOf } from '../../src/api/problem.ts';
 import { routes } from '../../src/api/routes.ts';
 import { errorTable, PosthornError, type ErrorCode } from '../../src/errors.ts';
+import { startApi } from './server.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const codes = Object.keys(errorTable) as ErrorCode[];
@@ -36,9 +37,22 @@ describe('the table of errors', () => {
       JSON.stringify(document.paths).match(/[A-Z]+(?:_[A-Z]+)+|INTERNAL|FORBIDDEN|UNAUTHORIZED|OVERLOADED/g),
     );
     const ofRoutes = codes.filter((code) => named.has(code));
-    // These come from no route of this document: unknown paths and methods, HTTP that is none, and limits to come.
-    const elsewhere = ['PLAN_LIMIT_EXCEEDED', 'METHOD_NOT_ALLOWED', 'TOO_MANY_REQUESTS', 'HEADERS_TOO_LARGE'];
+    // These come from no route of this document: methods that a path does not take, and HTTP that is none.
+    const elsewhere = ['METHOD_NOT_ALLOWED', 'HEADERS_TOO_LARGE'];
     expect([...ofRoutes, ...elsewhere].sort()).toEqual([...codes].sort());
+  });
+
+  it('is what the page that every error leads to says', async () => {
+    const api = await startApi();
+    const { status, headers, text } = await api.call('GET', '/errors', { key: null });
+    expect([status, headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    for (const code of codes) {
+      const { type } = JSON.parse(problemOf(new PosthornError(code), 'req_1').body) as { type: string };
+      expect(type).toBe(`/errors#${anchorOf(code)}`);
+      expect(text).toContain(`<h2 id="${anchorOf(code)}">${code}</h2><p>${errorTable[code].status} · `);
+    }
+    expect(text).not.toMatch(/<script|`/);
+    await api.stop();
   });
 
   it('gives every error a plain title, a remedy and a status of its kind', () => {

@@ -14,6 +14,13 @@ const schema = {
 };
 
 describe('the catalogue', () => {
+  it('is registered by one of two who ask at once', async () => {
+    const make = () => api.call('POST', '/v1/event-types', { body: { name: 'contested.type' } });
+    const answers = await Promise.all([make(), make()]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+    await api.call('DELETE', '/v1/event-types/contested.type');
+  });
+
   it('registers a type once, shows it, replaces and removes it', async () => {
     const made = await api.call('POST', '/v1/event-types', {
       body: { name: 'cat.made', description: 'A cat.', examples: [{ name: 'Tom' }] },

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { hashKey, isMistyped, newKeyText } from '../../src/api/key-text.ts';
+import { hashKey, hintOf, isMistyped, keyPrefixes, newKeyText } from '../../src/api/key-text.ts';
 import { KeyVerifier, type NewKey } from '../../src/api/keys.ts';
 import { PosthornError } from '../../src/errors.ts';
-import type { ApiKey } from '../../src/model/tenant.ts';
+import { newId, prefixes } from '../../src/model/id.ts';
+import type { ApiKey, Member, MemberRole } from '../../src/model/tenant.ts';
 import type { Store } from '../../src/store/store.ts';
 
 const pepper = Buffer.from('pepper');
@@ -21,14 +22,33 @@ function keyTable() {
   return { rows, touched, apiKeys };
 }
 
+/** Members by id, who can be promoted, demoted and removed. */
+function memberTable() {
+  const members = new Map<string, Member>();
+  return {
+    add(role: MemberRole, tenantId = 'acme'): Member {
+      const member = { id: newId(T0), tenantId, name: null, email: null, role, createdAt: T0, updatedAt: T0 };
+      members.set(member.id, member);
+      return member;
+    },
+    remove: (id: string) => members.delete(id),
+    find: (tenantId: string, id: string) => {
+      const member = members.get(id.replace(prefixes.member, ''));
+      return member?.tenantId === tenantId ? member : null;
+    },
+    roleOf: (id: string) => members.get(id)?.role ?? null,
+  };
+}
+
 async function setUp(options: { fixed?: string[] } = {}) {
   const store = keyTable();
+  const people = memberTable();
   const clock = { now: T0 };
-  const make = () => new KeyVerifier({ store, pepper, now: () => clock.now, ...options });
+  const make = () => new KeyVerifier({ store, people, pepper, now: () => clock.now, ...options });
   const keys = make();
   await keys.load();
   const create = (request: Partial<NewKey> = {}) => keys.create({ role: 'member', tenantId: 'acme', ...request });
-  return { store, clock, keys, create, make };
+  return { store, people, clock, keys, create, make };
 }
 
 const refusal = (act: () => unknown): string => {
@@ -58,6 +78,28 @@ describe('the text of a key', () => {
     expect(isMistyped(text.slice(0, -1))).toBe(true);
   });
 
+  it.each(keyPrefixes)(
+    'has a checksum also where it begins with %s, and is told apart by four characters',
+    (prefix) => {
+      const text = newKeyText(prefix);
+      expect(text).toMatch(new RegExp(`^${prefix}[0-9A-Za-z]{49}$`));
+      expect(newKeyText(prefix)).not.toBe(text);
+      expect(hintOf(text)).toBe(text.slice(0, prefix.length + 4));
+    },
+  );
+
+  it('of another product has no checksum of ours, and so none is missed', () => {
+    for (const text of ['gx_live_0123456789abcdef', 'gpat_0123456789abcdef', 'whatever-else-it-may-be']) {
+      expect(isMistyped(text)).toBe(false);
+    }
+  });
+
+  it('of another product shows at most a quarter of what is secret', () => {
+    expect(hintOf('gx_live_12345678')).toBe('gx_live_12');
+    expect(hintOf('0123456789abcdef')).toBe('0123');
+    expect(hintOf('grvSec_0123456789abcdef0')).toBe('grvSec_0123');
+  });
+
   it('is kept as an HMAC that another pepper does not give', () => {
     expect(hashKey('a', pepper)).not.toBe(hashKey('a', Buffer.from('other')));
   });
@@ -67,7 +109,8 @@ describe('verifying', () => {
   it('knows who a key speaks for, at once and again after a new start', async () => {
     const { keys, create, make } = await setUp();
     const { id, key } = await create({ role: 'admin' });
-    const principal = { keyId: id, role: 'admin', tenantId: 'acme' };
+    const rest = { memberId: null, scopes: null, wireFormat: null };
+    const principal = { keyId: id, role: 'admin', tenantId: 'acme', ...rest };
     expect(keys.verify(`Bearer ${key}`)).toEqual(principal);
     expect(keys.verify(`bearer  ${key}`)).toEqual(principal);
     const restarted = make();
@@ -84,7 +127,7 @@ describe('verifying', () => {
 
   it('takes the keys of the settings as an operator’s', async () => {
     const { keys } = await setUp({ fixed: ['dev-api-key-local'] });
-    expect(keys.verify('Bearer dev-api-key-local')).toEqual({ keyId: null, role: 'operator', tenantId: null });
+    expect(keys.verify('Bearer dev-api-key-local')).toMatchObject({ keyId: null, role: 'operator', tenantId: null });
     expect(refusal(() => keys.verify('Bearer dev-api-key-locaL'))).toContain('unknown');
   });
 
@@ -139,6 +182,121 @@ describe('verifying', () => {
   });
 });
 
+describe('a key in the header Api-Key', () => {
+  it('is the same key', async () => {
+    const { keys, create } = await setUp();
+    const { id, key } = await create();
+    expect(keys.verifyText(key)).toBe(keys.verify(`Bearer ${key}`));
+    expect(keys.verifyText(key).keyId).toBe(id);
+  });
+
+  it.each([
+    ['no header', undefined, 'The Api-Key header is missing. Send "Api-Key: <key>"'],
+    ['a scheme before it', `Bearer ${'x'.repeat(20)}`, 'The Api-Key header does not hold a key.'],
+    ['an unknown key', 'x'.repeat(16), 'unknown, revoked or expired'],
+  ])('is refused as %s', async (_, text, words) => {
+    const { keys } = await setUp();
+    expect(refusal(() => keys.verifyText(text))).toContain(words);
+  });
+
+  it('is no Authorization header without a scheme', async () => {
+    const { keys, create } = await setUp();
+    const { key } = await create();
+    keys.verifyText(key);
+    expect(refusal(() => keys.verify(key))).toContain('does not hold a bearer key');
+  });
+});
+
+describe('a personal key', () => {
+  it('may what its member may at that moment', async () => {
+    const { keys, people, create, make } = await setUp();
+    const member = people.add('viewer');
+    const { key, apiKey } = await create({ memberId: prefixes.member + member.id });
+    expect(key).toMatch(/^gpat_/);
+    const header = `Bearer ${key}`;
+    expect(keys.verify(header)).toMatchObject({ role: 'viewer', memberId: member.id });
+    for (const role of ['owner', 'member', 'admin', 'viewer'] as const) {
+      member.role = role;
+      expect(keys.verify(header).role).toBe(role);
+      expect(keys.roleOf(apiKey)).toBe(role);
+    }
+    const restarted = make();
+    await restarted.load();
+    expect(restarted.verify(header).role).toBe('viewer');
+  });
+
+  it('ends with its member, at once and for good', async () => {
+    const { keys, people, create } = await setUp();
+    const [member, other] = [people.add('owner'), people.add('owner')];
+    const { key, apiKey } = await create({ memberId: member.id });
+    const kept = await create({ memberId: other.id });
+    keys.verify(`Bearer ${key}`);
+    people.remove(member.id);
+    expect(refusal(() => keys.verify(`Bearer ${key}`))).toContain('revoked');
+    keys.forgetMember(member.id, T0 + 5);
+    expect(keys.list('acme').find(({ id }) => id === apiKey.id)!.revokedAt).toBe(T0 + 5);
+    expect(keys.roleOf(apiKey)).toBeNull();
+    expect(keys.verify(`Bearer ${kept.key}`).role).toBe('owner');
+  });
+
+  it('is for a member of the same tenant', async () => {
+    const { people, create } = await setUp();
+    const member = people.add('owner', 'globex');
+    await expect(create({ memberId: member.id })).rejects.toThrow('memberId: is no member');
+    await expect(create({ memberId: newId(T0) })).rejects.toThrow('memberId: is no member');
+    await expect(create({ prefix: 'gpat_' })).rejects.toThrow('prefix: gpat_ is for personal keys');
+  });
+});
+
+describe('a key that clients hold already', () => {
+  const text = 'gx_live_brought-from-elsewhere';
+
+  it('works as it is, is kept as a hash, and is there once', async () => {
+    const { keys, store, create } = await setUp();
+    const made = await Promise.allSettled([create({ text }), create({ text })]);
+    expect(made.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    await expect(create({ text })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    expect(JSON.stringify(store.rows)).not.toContain('elsewhere');
+    expect(keys.verify(`Bearer ${text}`)).toMatchObject({ tenantId: 'acme', wireFormat: 'grantex' });
+  });
+
+  it('is refused where it could never be sent', async () => {
+    const { create } = await setUp();
+    for (const bad of ['short', 'x'.repeat(513), 'a space is in this one', `${newKeyText().slice(0, -1)}é`]) {
+      await expect(create({ text: bad })).rejects.toThrow('key: must be 16 to 512');
+    }
+    await expect(create({ text: newKeyText().slice(0, -1) })).rejects.toThrow('its checksum does not fit');
+  });
+
+  it('cannot be one of the settings’', async () => {
+    const { create } = await setUp({ fixed: ['dev-api-key-local'] });
+    await expect(create({ text: 'dev-api-key-local' })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+  });
+});
+
+it.each([
+  ['ph_live_', null],
+  ['gx_live_', 'grantex'],
+  ['gx_test_', 'grantex'],
+  ['aat_', 'grantiva'],
+  ['grvSec_live_', 'gravv'],
+  ['grvSec_sandbox_', 'gravv'],
+] as const)('clients with a key %s… expect the wire format %s', async (prefix, wireFormat) => {
+  const { keys, create, make } = await setUp();
+  const { key } = await create({ prefix });
+  expect(keys.verify(`Bearer ${key}`).wireFormat).toBe(wireFormat);
+  const restarted = make();
+  await restarted.load();
+  expect(restarted.verify(`Bearer ${key}`).wireFormat).toBe(wireFormat);
+});
+
+it('a key’s scopes are kept, each once, and an empty list is refused', async () => {
+  const { keys, create } = await setUp();
+  const { key } = await create({ scopes: ['events:write', 'webhooks:read', 'events:write'] });
+  expect(keys.verify(`Bearer ${key}`).scopes).toEqual(['events:write', 'webhooks:read']);
+  await expect(create({ scopes: [] })).rejects.toThrow('scopes: must name at least one');
+});
+
 describe('noting the last use', () => {
   it('writes once for many uses, at most once a minute', async () => {
     const { keys, clock, store, create } = await setUp();
@@ -161,7 +319,8 @@ describe('noting the last use', () => {
     const store = keyTable();
     store.apiKeys.touch = () => Promise.reject(new Error('no disk'));
     const faults: unknown[] = [];
-    const keys = new KeyVerifier({ store, pepper, onFault: (fault) => faults.push(fault) });
+    const people = memberTable();
+    const keys = new KeyVerifier({ store, people, pepper, onFault: (fault) => faults.push(fault) });
     await keys.load();
     const { key } = await keys.create({ role: 'member', tenantId: 'acme' });
     keys.verify(`Bearer ${key}`);

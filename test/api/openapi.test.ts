@@ -70,7 +70,7 @@ describe('the OpenAPI document', () => {
     expect(operation.summary).toMatch(/\S/);
     expect(operation.description).toMatch(/Needs/);
     expect(operation.tags).toHaveLength(1);
-    const isPublic = operation.security !== undefined;
+    const isPublic = operation.security?.length === 0;
     expect('401' in operation.responses && '403' in operation.responses).toBe(!isPublic);
     expect(operation.responses['500']).toBeDefined();
     const inPath = [...name.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter);

@@ -6,6 +6,8 @@ import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
 import { createApi, type ApiOptions } from '../../src/api/api.ts';
 import { KeyVerifier, type NewKey } from '../../src/api/keys.ts';
+import { People } from '../../src/api/people.ts';
+import { RateLimits } from '../../src/api/rate-limits.ts';
 import { createEngine, type RunningEngine } from '../../src/delivery/create-engine.ts';
 import { defaultRetry } from '../../src/model/retry.ts';
 import { createKeyRing } from '../../src/store/seal.ts';
@@ -38,6 +40,9 @@ export interface Body {
   eventTypes: Body[];
   tenants: Body[];
   apiKeys: Body[];
+  plans: Body[];
+  members: Body[];
+  results: Body[];
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   [name: string]: any;
 }
@@ -60,6 +65,7 @@ export interface Call {
 export interface Api {
   readonly app: FastifyInstance;
   readonly engine: RunningEngine;
+  readonly people: People;
   readonly origin: string;
   readonly port: number;
   /** Lines of the log, parsed. */
@@ -74,13 +80,16 @@ export interface Api {
 export interface Setup extends Partial<ApiOptions> {
   catalogue?: 'open' | 'closed';
   production?: boolean;
+  signup?: 'open' | 'closed';
+  /** Requests a minute and key; 0 = any number, which is the default here. */
+  rateLimit?: number;
   /** Puts another engine before the real one, to make it fail. */
   wrap?: (engine: RunningEngine) => RunningEngine;
 }
 
 /** The API with engine and store behind it, on a port of its own. */
 export async function startApi(setup: Setup = {}): Promise<Api> {
-  const { catalogue = 'open', production = false, wrap, ...options } = setup;
+  const { catalogue = 'open', production = false, signup = 'open', rateLimit = 0, wrap, ...options } = setup;
   const dataDir = mkdtempSync(join(tmpdir(), 'posthorn-api-'));
   const store = createSqliteStore({ dataDir, keyRing: createKeyRing(['a master key for tests, long enough']) });
   await store.open({ migrate: true, now: Date.now() });
@@ -106,10 +115,16 @@ export async function startApi(setup: Setup = {}): Promise<Api> {
     retentionDays: 0,
     log: logger,
   });
-  const keys = new KeyVerifier({ store, pepper: Buffer.alloc(32, 7), fixed: [OPERATOR_KEY] });
-  await Promise.all([real.start(), keys.load()]);
+  const pepper = Buffer.alloc(32, 7);
+  const people = new People({ store, pepper, signup, secureCookies: production });
+  const keys = new KeyVerifier({ store, people, pepper, fixed: [OPERATOR_KEY] });
+  await Promise.all([real.start(), people.load(), keys.load()]);
   const engine = wrap?.(real) ?? real;
-  const app = createApi({ engine, keys, createTenants: true, version: '1.2.3', logger, ...options });
+  // One minute for all that a test does, whenever it begins.
+  const startedAt = Date.now();
+  const rateLimits = new RateLimits({ perMinute: rateLimit, now: () => startedAt });
+  const fixed = { keys, people, rateLimits, createTenants: true, version: '1.2.3', logger };
+  const app = createApi({ engine, ...fixed, ...options });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const origin = `http://127.0.0.1:${port}`;
@@ -117,6 +132,7 @@ export async function startApi(setup: Setup = {}): Promise<Api> {
   return {
     app,
     engine: real,
+    people,
     origin,
     port,
     log,
@@ -134,7 +150,7 @@ export async function startApi(setup: Setup = {}): Promise<Api> {
       const answer = {
         status: response.status,
         headers: response.headers,
-        body: (text === '' ? null : JSON.parse(text)) as Body,
+        body: (response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null) as Body,
         text,
       };
       checkAnswer(method, path, answer);

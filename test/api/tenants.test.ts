@@ -27,6 +27,12 @@ describe('tenants', () => {
     }
   });
 
+  it('are made by one of two who ask at once', async () => {
+    const make = () => api.call('POST', '/v1/tenants', { body: { id: 'contested' } });
+    const answers = await Promise.all([make(), make()]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+  });
+
   it('are listed by id, in pages', async () => {
     for (const id of ['t-b', 't-a', 't-c']) await api.call('POST', '/v1/tenants', { body: { id } });
     const ids: string[] = [];

@@ -94,6 +94,78 @@ describe('making a webhook', () => {
   });
 });
 
+describe('making a webhook with an idempotency key', () => {
+  const post = (key: string, body: object = { url, events: ['idempotent'] }) =>
+    api.call('POST', '/v1/webhooks', { body, headers: { 'idempotency-key': key, 'posthorn-tenant': 'once' } });
+
+  it('makes one, however many ask at once, and shows all of them its secret', async () => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => post('one-and-the-same')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
+    expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+    expect(answers.filter(({ headers }) => headers.get('idempotency-replayed') === 'true')).toHaveLength(19);
+    const { body } = await api.call('GET', '/v1/webhooks', { headers: { 'posthorn-tenant': 'once' } });
+    expect(body.webhooks).toHaveLength(1);
+  });
+
+  it('refuses the key for another one, and once what it made is gone', async () => {
+    const { body } = await post('reused');
+    const other = await post('reused', { url, events: ['another'] });
+    expect(other).toMatchObject({ status: 409, body: { code: 'IDEMPOTENCY_CONFLICT' } });
+    expect((await post('reused')).body.id).toBe(body.id);
+    await api.call('DELETE', `/v1/webhooks/${body.id}`, { headers: { 'posthorn-tenant': 'once' } });
+    expect(await post('reused')).toMatchObject({ status: 409, body: { code: 'IDEMPOTENCY_CONFLICT' } });
+  });
+
+  it('keeps the keys of tenants apart', async () => {
+    const { body } = await post('shared');
+    const headers = { 'idempotency-key': 'shared', 'posthorn-tenant': 'once-more' };
+    const other = await api.call('POST', '/v1/webhooks', { body: { url, events: ['other'] }, headers });
+    expect([other.status, other.body.id === body.id]).toEqual([201, false]);
+  });
+});
+
+describe('a webhook that signs with ed25519', () => {
+  it('shows its public key, and to everybody all that are in force', async () => {
+    const { body } = await api.call('POST', '/v1/webhooks', {
+      body: { url, events: ['a'], wireFormat: 'standard-ed25519' },
+    });
+    expect(body).toMatchObject({
+      secret: expect.stringMatching(/^whsk_/),
+      publicKey: expect.stringMatching(/^whpk_/),
+    });
+    const publicKeys = async () =>
+      (await api.call('GET', `/v1/webhooks/${body.id}/public-keys`, { key: null })).body.publicKeys as unknown;
+    expect(await publicKeys()).toEqual([{ key: body.publicKey, createdAt: body.createdAt, expiresAt: null }]);
+    const { body: rotated } = await api.call('POST', `/v1/webhooks/${body.id}/rotate-secret`);
+    expect(rotated.publicKey).not.toBe(body.publicKey);
+    expect(await publicKeys()).toMatchObject([
+      { key: rotated.publicKey, expiresAt: null },
+      { key: body.publicKey, expiresAt: rotated.previousSecretExpiresAt },
+    ]);
+  });
+
+  it('differs in that from those that sign with HMAC, and those that are not there', async () => {
+    const body = await create();
+    expect(body.publicKey).toBeNull();
+    const at = (id: string) => api.call('GET', `/v1/webhooks/${id}/public-keys`, { key: null });
+    expect((await at(body.id)).body.publicKeys).toEqual([]);
+    expect(await at('wh_nothing')).toMatchObject({ status: 404, body: { code: 'NOT_FOUND' } });
+  });
+});
+
+describe('a webhook without a wire format of its own', () => {
+  it.each([
+    ['ph_live_', 'standard'],
+    ['gx_live_', 'grantex'],
+    ['aat_', 'grantiva'],
+    ['grvSec_live_', 'gravv'],
+  ] as const)('made with a key %s… has the one that its clients expect: %s', async (prefix, wireFormat) => {
+    const key = await api.newKey({ role: 'admin', tenantId: 'default', prefix });
+    const { body } = await api.call('POST', '/v1/webhooks', { key, body: { url, events: ['a'] } });
+    expect(body.wireFormat).toBe(wireFormat);
+  });
+});
+
 describe('in production', () => {
   let production: Api;
   beforeAll(async () => {

@@ -3,11 +3,12 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Lines } from '../../src/delivery/lines.ts';
 import { EventMessage } from '../../src/delivery/message.ts';
 import { Queue } from '../../src/delivery/queue.ts';
+import { PosthornError } from '../../src/errors.ts';
 import { becomes, cleanUp, counts, hang, isQuiet, publish, rig } from './engine-rig.ts';
 
 afterEach(cleanUp);
 
-const unavailable = () => Promise.reject(new Error('the store is away'));
+const unavailable = () => Promise.reject(new PosthornError('STORE_UNAVAILABLE'));
 const someRetries = { jitter: 0.2, retryAfterCapMs: 86_400_000 };
 
 describe('bulk redelivery', () => {
@@ -157,7 +158,7 @@ describe('fan-out', () => {
       ...real,
       extendFanOut: async (slice) => {
         const outcome = await real.extendFanOut(slice);
-        if (++calls === 1) throw new Error('the writer ended behind its commit');
+        if (++calls === 1) throw new PosthornError('STORE_UNAVAILABLE', 'the writer ended behind its commit');
         return outcome;
       },
     }));

@@ -23,6 +23,8 @@ export interface Rig {
   store: Store;
   receiver: Receiver;
   path: string;
+  /** Ends engine and store, as at the end of the process, and starts others on the same data. */
+  restart: () => Promise<void>;
 }
 
 /** An engine over a real store and a real receiver, wired as the server wires them. `change` may stand between the two. */
@@ -32,14 +34,36 @@ export async function rig(
 ): Promise<Rig> {
   const data = dataDir();
   const receiver = await startReceiver();
+  let running = await boot(data.path, options, change);
+  const rig: Rig = {
+    ...running,
+    receiver,
+    path: data.path,
+    async restart() {
+      await running.end(5_000);
+      running = await boot(data.path, options, change);
+      Object.assign(rig, running);
+    },
+  };
+  cleanups.push(async () => {
+    await running.end(0);
+    await receiver.close();
+    data.remove();
+  });
+  return rig;
+}
+
+async function boot(path: string, options: Partial<EngineOptions>, change: (store: Store) => Store) {
+  const now = options.now ?? Date.now;
   const store = createSqliteStore({
-    dataDir: data.path,
+    dataDir: path,
     keyRing: createKeyRing(['a master key for these tests only']),
+    now,
     onRestart: () => {
       engine.leasesLost();
     },
   });
-  await store.open({ migrate: true, now: Date.now() });
+  await store.open({ migrate: true, now: now() });
   const sender = createSender({ policy });
   const engine: RunningEngine = createEngine({
     store: change(store),
@@ -57,13 +81,12 @@ export async function rig(
     ...options,
   });
   await engine.start();
-  cleanups.push(async () => {
-    await Promise.all([engine.stop(0), sender.close(0)]);
+  const end = async (graceMs: number): Promise<void> => {
+    await engine.stop(graceMs);
+    await sender.close(0);
     await store.close();
-    await receiver.close();
-    data.remove();
-  });
-  return { engine, store, receiver, path: data.path };
+  };
+  return { engine, store, end };
 }
 
 export const publish = (engine: RunningEngine, type: string, tenantId = 'default') =>

@@ -164,7 +164,7 @@ describe('hostile receivers', () => {
     for (const [id, name] of names) {
       const [failure, statusCode] = answers[name]!;
       const { deliveries } = await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) =>
-        ['delivered', 'dead_letter'].includes(body.deliveries[0]?.status),
+        ['delivered', 'failed'].includes(body.deliveries[0]?.status),
       );
       const { body } = await posthorn.call('GET', `/v1/deliveries/${deliveries[0].id}`);
       expect(body.attemptLog, name).toHaveLength(1);

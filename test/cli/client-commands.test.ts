@@ -318,6 +318,8 @@ describe('keys create', () => {
       ...made,
       role: 'member',
       tenant: 'acme',
+      member: null,
+      scopes: null,
       name: 'ci',
       expiresAt: '2999-01-01T00:00:00.000Z',
     });
@@ -332,6 +334,25 @@ describe('keys create', () => {
       name: 'ci',
       expiresAt: '2999-01-01T00:00:00.000Z',
     });
+  });
+
+  test('asks for scopes and a prefix', async () => {
+    server.answer = () => ({ status: 201, body: made });
+    const scoped = ['--scope', 'events:write', '--scope', 'webhooks:read', '--prefix', 'gx_live_'];
+    const { stdout } = await run(['keys', 'create', '--role', 'admin', ...scoped]);
+    expect(stdout).toContain('Role     admin of tenant default\nScopes   events:write, webhooks:read\n');
+    expect(JSON.parse(server.requests[0]!.body)).toEqual({
+      role: 'admin',
+      scopes: ['events:write', 'webhooks:read'],
+      prefix: 'gx_live_',
+    });
+  });
+
+  test('asks for a personal key, whose role is that of its member', async () => {
+    server.answer = () => ({ status: 201, body: made });
+    const { stdout } = await run(['keys', 'create', '--member', 'mem_1', '--tenant', 'acme']);
+    expect(stdout).toContain('Role     that of mem_1 of tenant acme\n');
+    expect(JSON.parse(server.requests[0]!.body)).toEqual({ memberId: 'mem_1' });
   });
 
   test('shows the key once and where it was made', async () => {

@@ -149,7 +149,7 @@ const cases: Record<
       [formatFile, { wireFormat: customFormat }],
     ],
     bad: [
-      ['grantx', /"grantx" is not a wire format; use one of standard, grantex/],
+      ['grantx', /"grantx" is not a wire format; use one of standard, standard-ed25519, grantex/],
       ['{"body":', /is not valid JSON/],
       ['{"signatures":[]}', /body/],
       [join(folder, 'none.json'), /there is no file/],
@@ -177,6 +177,26 @@ const cases: Record<
     ],
   },
   concurrency: { good: [['1', { concurrency: 1 }]], bad: [['0', /whole number from 1 to 1000/]] },
+  rateLimit: {
+    good: [
+      ['0', { rateLimit: 0 }],
+      ['600', { rateLimit: 600 }],
+    ],
+    bad: [['100/s', /whole number from 0/]],
+  },
+  signup: { good: [['open', { signup: 'open' }]], bad: [['yes', /give one of open, closed/]] },
+  disableAfter: {
+    good: [
+      ['never', { disableAfter: null }],
+      ['50/24h', { disableAfter: { failures: 50, withinMs: 86_400_000 } }],
+    ],
+    bad: [
+      ['50', /"50" does not fit; give failures and a time, such as 50\/24h, or never/],
+      ['0/1h', /"0" does not fit; give a whole number from 1/],
+      ['5/soon', /"soon" is not a duration/],
+      ['5/1h/2h', /does not fit/],
+    ],
+  },
   catalogue: { good: [['closed', { catalogue: 'closed' }]], bad: [['shut', /give one of open, closed/]] },
   createTenants: { good: [['true', { createTenants: true }]], bad: [['on', /neither true nor false/]] },
 };
@@ -243,6 +263,9 @@ describe('the modes', () => {
       allowLoopback: true,
       allowAnyPort: true,
       createTenants: true,
+      signup: 'open',
+      rateLimit: 60_000,
+      disableAfter: null,
       wireFormat: 'standard',
     });
   });
@@ -256,6 +279,9 @@ describe('the modes', () => {
       allowPorts: [],
       allowAnyPort: false,
       createTenants: false,
+      signup: 'closed',
+      rateLimit: 6_000,
+      disableAfter: null,
       masterKeys: [],
       logLevel: 'info',
     });

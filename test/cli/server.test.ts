@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pendingMigrations } from '../../src/posthorn.ts';
 import { ended, runCommand, startScript } from './run-command.ts';
 import type { Ended } from './run-command.ts';
 
@@ -86,14 +87,15 @@ describe('a server that cannot start says why in one line and ends with 1', () =
   });
 
   test('where the store lacks migrations in production, naming the command that applies them, and logs nothing', async () => {
+    const pending = pendingMigrations(dataDir).length;
     expect(await run(['serve', '--port', '0'])).toEqual({
       code: 1,
       stdout: '',
-      stderr: `posthorn: The store in ${dataDir} needs 1 migration: run \`posthorn migrate\` with the same settings first.\n`,
+      stderr: `posthorn: The store in ${dataDir} needs ${pending} migrations: run \`posthorn migrate\` with the same settings first.\n`,
     });
     const other = join(folder, 'other data');
     expect((await run(['serve', '--port', '0', '--data-dir', other])).stderr).toBe(
-      `posthorn: The store in ${other} needs 1 migration: run \`posthorn migrate --data-dir '${other}'\` with the same settings first.\n`,
+      `posthorn: The store in ${other} needs ${pending} migrations: run \`posthorn migrate --data-dir '${other}'\` with the same settings first.\n`,
     );
   });
 });
@@ -129,6 +131,45 @@ test('the first key is made in the store, works in production, and makes further
     expect(JSON.parse(line)).toMatchObject({ level: expect.any(Number) });
   expect(stdout).not.toContain(first.key);
   expect(stdout).not.toContain(key);
+});
+
+test('a key made in the store has its scopes, its prefix and the default plan of its tenant', async () => {
+  const operator = JSON.parse((await run(['keys', 'create', '--role', 'operator', '--json'])).stdout) as {
+    key: string;
+  };
+  const first = await startServer(['serve', '--port', '0', '--create-tenants']);
+  const ask = async (address: string, key: string, method: string, path: string, body?: object) => {
+    const response = await fetch(address + path, {
+      method,
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'posthorn-tenant': 'acme' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return (await response.json()) as Record<string, unknown>;
+  };
+  await ask(first.address, operator.key, 'PUT', '/v1/plans/starter', { isDefault: true });
+  const member = await ask(first.address, operator.key, 'POST', '/v1/members', { role: 'admin' });
+  first.child.kill('SIGTERM');
+  await first.end;
+
+  const make = async (...argv: string[]) => {
+    const { code, stdout, stderr } = await run(['keys', 'create', '--json', ...argv]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    return (JSON.parse(stdout) as { key: string }).key;
+  };
+  const scoped = await make('--role', 'admin', '--tenant', 'globex', '--scope', 'events:read', '--prefix', 'gx_test_');
+  const personal = await make('--tenant', 'acme', '--member', member.id as string);
+  expect([scoped, personal]).toEqual([expect.stringMatching(/^gx_test_/), expect.stringMatching(/^gpat_/)]);
+  const unknown = await run(['keys', 'create', '--member', 'mem_nobody']);
+  expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('memberId: is no member')]);
+
+  const { child, end, address } = await startServer(['serve', '--port', '0']);
+  expect(await ask(address, operator.key, 'GET', '/v1/tenants/globex')).toMatchObject({ plan: 'starter' });
+  expect(await ask(address, personal, 'GET', '/v1/whoami')).toMatchObject({ role: 'admin', memberId: member.id });
+  const globex = { headers: { authorization: `Bearer ${scoped}` } };
+  expect((await fetch(`${address}/v1/events`, globex)).status).toBe(200);
+  expect((await fetch(`${address}/v1/webhooks`, globex)).status).toBe(403);
+  child.kill('SIGTERM');
+  await end;
 });
 
 test('a key is made in the store although something answers at the configured address', async () => {

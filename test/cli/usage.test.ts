@@ -121,6 +121,12 @@ describe.concurrent('a command written wrongly ends with exit code 2 and says wh
     [['keys', 'create', '--role', 'king'], /^posthorn: --role: "king" is unknown; give viewer, member/],
     [['keys', 'create', '--role', 'operator', '--tenant', 'acme'], /^posthorn: an operator’s key is for every tenant/],
     [['keys', 'create', '--tenant', 'a b'], /^posthorn: --tenant: /],
+    [['keys', 'create', '--scope', 'webhooks'], /^posthorn: --scope: "webhooks" is unknown; give events:read, /],
+    [['keys', 'create', '--prefix', 'sk_'], /^posthorn: --prefix: "sk_" is unknown; give ph_live_, gx_live_/],
+    [
+      ['keys', 'create', '--role', 'owner', '--member', 'mem_1'],
+      /^posthorn: a personal key has the role of its member/,
+    ],
     [['keys', 'create', '--expires', '2020-01-01'], /^posthorn: --expires: that time has gone by/],
     [['keys', 'create', '--api-key', 'k', '--data-dir', 'd'], /^posthorn: --data-dir is for the store of a stopped/],
   ])('%j', async (argv, says) => {

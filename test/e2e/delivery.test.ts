@@ -125,9 +125,9 @@ describe('a delivery', () => {
     expect(webhook.disabledReason).toBe('gone');
     const { deliveries } = await posthorn.until(
       `/v1/webhooks/${id}/deliveries`,
-      (body) => body.deliveries[0]?.status === 'dead_letter',
+      (body) => body.deliveries[0]?.status === 'failed',
     );
-    expect(deliveries[0]).toMatchObject({ reason: 'endpoint_gone', attempts: 1 });
+    expect(deliveries[0]).toMatchObject({ state: 'dead_letter', reason: 'endpoint_gone', attempts: 1 });
   });
 
   it('that meets a 429 pauses its whole endpoint as long as Retry-After says', async () => {
@@ -286,7 +286,7 @@ describe('an endpoint', () => {
     for (let i = 0; i < 2; i++) expect((await posthorn.call('POST', `/v1/webhooks/${id}/disable`)).status).toBe(200);
     const { deliveries } = await posthorn.event(type, {});
     expect(deliveries).toBe(1);
-    await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) => body.deliveries[0]?.status === 'held');
+    await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) => body.deliveries[0]?.state === 'held');
     expect(receiver.requests.filter((one) => one.path === path)).toEqual([]);
     for (let i = 0; i < 2; i++) expect((await posthorn.call('POST', `/v1/webhooks/${id}/enable`)).status).toBe(200);
     await receiver.waitForCount(1, path);
@@ -300,7 +300,7 @@ describe('an endpoint', () => {
     await posthorn.event(type, {});
     await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) => body.deliveries[0]?.attempts === 1);
     await posthorn.call('PATCH', `/v1/webhooks/${id}`, { isActive: false });
-    await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) => body.deliveries[0]?.status === 'held');
+    await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) => body.deliveries[0]?.state === 'held');
     receiver.answer(path, 200);
     await posthorn.call('PATCH', `/v1/webhooks/${id}`, { isActive: true });
     await posthorn.until(`/v1/webhooks/${id}/deliveries`, (body) => body.deliveries[0]?.status === 'delivered');

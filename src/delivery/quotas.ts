@@ -1,0 +1,170 @@
+import type { Logger } from 'pino';
+import type { Event } from '../model/event.ts';
+import type { Store } from '../store/store.ts';
+import type { Plans } from './plans.ts';
+
+const DAY_MS = 86_400_000;
+/** The day is looked at this often: clocks are set, and machines sleep through timers. */
+const LOOK_MS = 60_000;
+
+export interface QuotasOptions {
+  store: Pick<Store, 'events'>;
+  plans: Pick<Plans, 'of'>;
+  log: Logger;
+  now: () => number;
+  /** What was held for the quota of these tenants may go on its way. */
+  onOpen: (tenantId: string) => void;
+}
+
+/** The events of one tenant in one UTC day. */
+interface Counter {
+  limit: number;
+  /** Days since 1970. */
+  day: number;
+  used: number;
+  /** Something was held, or left held, because of it. */
+  isHolding: boolean;
+}
+
+/**
+ * Events a day, for the tenants whose plan limits them; for the others one look into an empty map. Beyond the limit
+ * nothing is refused: deliveries are born held, and go on their way at the next UTC midnight, without counting again.
+ */
+export class Quotas {
+  readonly #o: QuotasOptions;
+  readonly #counters = new Map<string, Counter>();
+  #timer: NodeJS.Timeout | null = null;
+  #isStopped = false;
+
+  constructor(options: QuotasOptions) {
+    this.#o = options;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  /** Counts an event that is coming in at `at` (epoch ms). True where its deliveries are to be held. */
+  take(tenantId: string, at: number): boolean {
+    const counter = this.#counters.get(tenantId);
+    if (counter === undefined) return false;
+    this.#roll(tenantId, counter, at);
+    counter.used++;
+    if (counter.used <= counter.limit) return false;
+    counter.isHolding = true;
+    return true;
+  }
+
+  /** The event counted at `at` was not stored, or was stored before. */
+  giveBack(tenantId: string, at: number): void {
+    const counter = this.#counters.get(tenantId);
+    if (counter?.day === dayOf(at)) counter.used--;
+  }
+
+  /**
+   * True while more came today than the plan sends: nothing that came today goes from held to pending by itself. Whoever
+   * is told so leaves it to the next day, or to a larger plan.
+   */
+  isOver(tenantId: string): boolean {
+    const counter = this.#counters.get(tenantId);
+    if (counter === undefined) return false;
+    this.#roll(tenantId, counter, this.#o.now());
+    if (counter.used <= counter.limit) return false;
+    counter.isHolding = true;
+    return true;
+  }
+
+  /** Whether an event that came in beyond the limit still waits for its day to end. */
+  stillHolds({ tenantId, createdAt }: Event): boolean {
+    return dayOf(createdAt) >= dayOf(this.#o.now()) && this.isOver(tenantId);
+  }
+
+  /** Epoch ms at which the present day began. */
+  get dayBegan(): number {
+    return dayOf(this.#o.now()) * DAY_MS;
+  }
+
+  /** Events of the present day. Of tenants without a limit a count, no further than `countLimit`. */
+  async today(
+    tenantId: string,
+    countLimit: number,
+  ): Promise<{ used: number; limit: number | null; held: boolean; resetsAt: number }> {
+    const resetsAt = this.dayBegan + DAY_MS;
+    const counter = this.#counters.get(tenantId);
+    if (counter === undefined) {
+      const used = await this.#o.store.events.count(tenantId, this.dayBegan, countLimit);
+      return { used, limit: null, held: false, resetsAt };
+    }
+    this.#roll(tenantId, counter, this.#o.now());
+    const { used, limit } = counter;
+    return { used, limit, held: used >= limit, resetsAt };
+  }
+
+  /** Puts the limits of these tenants' present plans in force, over what came in today already. */
+  async refresh(tenantIds: readonly string[]): Promise<void> {
+    await Promise.all(
+      tenantIds.map(async (tenantId) => {
+        const limit = this.#o.plans.of(tenantId)?.eventsPerDay ?? null;
+        let counter = this.#counters.get(tenantId);
+        if (limit === null) {
+          this.#counters.delete(tenantId);
+          if (counter?.isHolding) this.#o.onOpen(tenantId);
+          return;
+        }
+        if (!counter) {
+          counter = { limit, day: dayOf(this.#o.now()), used: 0, isHolding: false };
+          this.#counters.set(tenantId, counter);
+        }
+        counter.limit = limit;
+        await this.#seed(tenantId, counter);
+        if (counter.isHolding && !this.isOver(tenantId)) this.#open(tenantId, counter);
+      }),
+    );
+    this.#arm();
+  }
+
+  /** Another day has come. The count begins anew, over what the store has of that day: none, unless a clock was set. */
+  #roll(tenantId: string, counter: Counter, at: number): void {
+    const day = dayOf(at);
+    if (day === counter.day) return;
+    if (day > counter.day) counter.used = 0;
+    counter.day = day;
+    this.#seed(tenantId, counter).catch((error: unknown) => {
+      this.#o.log.warn({ tenant: tenantId, error: String(error) }, 'quota.not_counted');
+    });
+    if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+  }
+
+  #open(tenantId: string, counter: Counter): void {
+    counter.isHolding = false;
+    this.#o.onOpen(tenantId);
+  }
+
+  /** Counts what the store has of the day, one further than the limit: that it is over is all that matters there. */
+  async #seed(tenantId: string, counter: Counter): Promise<void> {
+    const { day, limit } = counter;
+    const stored = await this.#o.store.events.count(tenantId, day * DAY_MS, limit + 1);
+    if (counter.day === day) counter.used = Math.max(counter.used, stored);
+  }
+
+  #arm(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#isStopped || this.#counters.size === 0) return;
+    const now = this.#o.now();
+    const untilMidnight = (dayOf(now) + 1) * DAY_MS - now;
+    this.#timer = setTimeout(
+      () => {
+        const at = this.#o.now();
+        for (const [tenantId, counter] of this.#counters) this.#roll(tenantId, counter, at);
+        this.#arm();
+      },
+      Math.min(LOOK_MS, untilMidnight),
+    ).unref();
+  }
+}
+
+function dayOf(at: number): number {
+  return Math.floor(at / DAY_MS);
+}
