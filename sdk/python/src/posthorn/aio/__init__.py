@@ -1,0 +1,1 @@
+"""The asynchronous client. ``posthorn.sync`` is generated from this package; see ``sdk/python/generate_sync.py``."""

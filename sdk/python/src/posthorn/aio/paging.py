@@ -1,0 +1,36 @@
+"""Walks lists page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from posthorn.aio.http import AsyncHttp
+from posthorn.call import Call, read_as
+
+T = TypeVar("T")
+
+
+class Page(Protocol):
+    """What every list is."""
+
+    @property
+    def next_cursor(self) -> str | None: ...
+
+
+P = TypeVar("P", bound=Page)
+
+
+async def iterate_pages(
+    http: AsyncHttp, path: str, shape: type[P], items: Callable[[P], Iterable[T]], query: Mapping[str, Any]
+) -> AsyncIterator[T]:
+    """Every item from the first page to the last; asks for a page when the one before it is used up."""
+    cursor: str | None = None
+    while True:
+        asked = query if cursor is None else {**query, "cursor": cursor}
+        page = await http.send(Call("GET", path, read_as(shape), query=asked))
+        for item in items(page):
+            yield item
+        cursor = page.next_cursor
+        if cursor is None:
+            return

@@ -1,0 +1,2 @@
+# Generated from posthorn/aio by generate_sync.py; do not edit.
+"""The client that blocks until its answer is there."""
