@@ -66,7 +66,7 @@ export default defineConfig(
     },
   },
   { files: ['src/**'], ignores: ['src/transport/**'], rules: noNetwork() },
-  { files: ['src/api/**', 'src/posthorn.ts'], rules: noNetwork({ modules: ['http'] }) },
+  { files: ['src/api/**', 'src/library/**', 'src/posthorn.ts'], rules: noNetwork({ modules: ['http'] }) },
   { files: ['src/cli/**'], rules: { ...noNetwork({ globals: ['fetch'] }), 'no-console': 'off' } },
   {
     files: ['test/**', 'bench/**', 'scripts/**'],

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { nearest } from './model/nearest.ts';
+import { profiles } from './model/profile.ts';
 import { settings } from './config/settings.ts';
 import type { Mode, Setting, SettingKey, SettingValues } from './config/settings.ts';
 import { readText } from './config/values.ts';
@@ -95,6 +96,11 @@ export function loadConfig(input: ConfigInput): Config {
     const [one, other] = [given.get('masterKey')!.source, given.get('masterKeyFile')!.source];
     throw new ConfigError(`${one} and ${other} are both set; keep one of them`);
   }
+
+  // A product's format as the instance's brings its schedule and timeout, unless the settings say otherwise.
+  const profile = typeof values.wireFormat === 'string' ? profiles[values.wireFormat] : undefined;
+  if (profile && !given.has('retrySchedule')) values.retrySchedule = [...profile.retryScheduleMs];
+  if (profile && !given.has('timeout')) values.timeout = profile.timeoutMs;
 
   const { allowPorts, dataDir, drain, masterKey, masterKeyFile, maxBody, retrySchedule, timeout, ...rest } = values;
   return {

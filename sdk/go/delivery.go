@@ -26,6 +26,22 @@ type Delivery struct {
 	EndedAt        *time.Time `json:"endedAt"`
 	DeliveredAt    *time.Time `json:"deliveredAt"`
 	AcknowledgedAt *time.Time `json:"acknowledgedAt"`
+	// LastAttempt is there in the list of a webhook, once one was made.
+	LastAttempt *LastAttempt `json:"lastAttempt"`
+}
+
+// LastAttempt is the newest attempt of a delivery, as lists show it.
+type LastAttempt struct {
+	ID string `json:"id"`
+	// Number counts from 1, over the delivery's whole life.
+	Number     int       `json:"number"`
+	StartedAt  time.Time `json:"startedAt"`
+	DurationMs float64   `json:"durationMs"`
+	// StatusCode is nil where no response arrived.
+	StatusCode *int    `json:"statusCode"`
+	Failure    *string `json:"failure"`
+	// ResponseBody holds its first 200 characters.
+	ResponseBody *string `json:"responseBody"`
 }
 
 // DeliveryPage is one page of the deliveries of a webhook, newest first.

@@ -107,3 +107,11 @@ export function headersJson(flat: readonly string[]): Record<string, string> {
   }
   return headers;
 }
+
+const SHOWN_CHARACTERS = 200;
+
+/** What lists show of a receiver's answer: its first 200 characters, none of them cut in two. */
+export function beginningOf(body: string | null): string | null {
+  if (body === null || body.length <= SHOWN_CHARACTERS) return body;
+  return [...body.slice(0, 2 * SHOWN_CHARACTERS)].slice(0, SHOWN_CHARACTERS).join('');
+}

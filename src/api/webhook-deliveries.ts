@@ -1,12 +1,15 @@
 import Type from 'typebox';
 import { badField } from '../errors.ts';
 import { deliveryStatuses, type DeliveryStatus } from '../model/delivery.ts';
+import type { Attempt, AttemptDetail } from '../model/attempt.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import { attemptId, prefixes } from '../model/id.ts';
 import type { DeliveryFilter, DeliveryRow } from '../store/store.ts';
-import { Delivery, deliveryJson } from './delivery-json.ts';
+import { beginningOf, Delivery, deliveryJson } from './delivery-json.ts';
 import { pageById, pageQuery } from './page.ts';
 import { route, type ApiContext } from './route.ts';
 import { nullable, oneOf, time } from './schema.ts';
+import { formatTime } from './time.ts';
 
 const DEFAULT_PAGE_SIZE = 20;
 const MAX_PAGE_SIZE = 100;
@@ -41,6 +44,17 @@ const WebhookDelivery = Type.Object(
     url: Type.String({ description: 'Where the webhook is now.' }),
     maxAttempts: Type.Integer({ description: 'Attempts after which it is a dead letter.' }),
     deliveredAt: nullable(time('When it was delivered.')),
+    lastAttempt: nullable(
+      Type.Object({
+        id: Type.String({ description: '`att_…`' }),
+        number: Type.Integer({ description: 'From 1, over the delivery’s whole life.' }),
+        startedAt: time('When the exchange began.'),
+        durationMs: Type.Number(),
+        statusCode: nullable(Type.Integer({ description: 'HTTP status; null where no response arrived.' })),
+        failure: nullable(Type.String({ description: 'Why there is no complete response.' })),
+        responseBody: nullable(Type.String({ description: 'Its first 200 characters.' })),
+      }),
+    ),
   },
   { title: 'WebhookDelivery' },
 );
@@ -91,7 +105,7 @@ export const listWebhookDeliveries = route({
     if (offset > MAX_OFFSET) throw badField('page', `goes no further than ${MAX_OFFSET} deliveries; use "cursor"`);
     const [{ rows, nextCursor }, total] = await Promise.all([
       pageById({ ...query, ...(limit === undefined ? {} : { limit }) }, (rowsOf) =>
-        api.engine.deliveries.list(filter, { ...rowsOf, offset }),
+        api.engine.deliveries.list(filter, { ...rowsOf, offset, withLastAttempt: true }),
       ),
       api.engine.deliveries.count(filter, MAX_OFFSET),
     ]);
@@ -110,5 +124,19 @@ function webhookDeliveryJson(row: DeliveryRow, endpoint: Endpoint, api: ApiConte
     url: endpoint.url,
     maxAttempts: row.scheduleStart + schedule.length + 1,
     deliveredAt: row.status === 'delivered' ? delivery.endedAt : null,
+    lastAttempt: row.lastAttempt ? lastAttemptJson(row.lastAttempt) : null,
+  };
+}
+
+function lastAttemptJson(attempt: Attempt): Record<string, unknown> {
+  const { responseBody = null } = JSON.parse(attempt.detail) as AttemptDetail;
+  return {
+    id: prefixes.attempt + attemptId(attempt.deliveryId, attempt.number),
+    number: attempt.number,
+    startedAt: formatTime(attempt.startedAt),
+    durationMs: attempt.durationMs,
+    statusCode: attempt.statusCode,
+    failure: attempt.failure,
+    responseBody: beginningOf(responseBody),
   };
 }

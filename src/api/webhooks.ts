@@ -76,7 +76,7 @@ export const webhookRoutes: readonly Route[] = [
     async handle({ api, tenantId, principal, body, idempotencyKey, replyHeaders }) {
       const { endpoints } = api.engine;
       const input = endpointInput(body) as EndpointInput;
-      const options = { idempotencyKey: idempotencyKey ?? null, wireFormat: principal.wireFormat };
+      const options = { idempotencyKey: idempotencyKey ?? null, keyFormat: principal.wireFormat };
       const { endpoint, secret, replayed } = await endpoints.create(tenantId, input, options);
       if (replayed) replyHeaders['idempotency-replayed'] = 'true';
       return { ...shown(api, endpoint), secret };

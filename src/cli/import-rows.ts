@@ -104,7 +104,7 @@ function listIn(text: string): unknown[] {
   if (Array.isArray(value)) return value;
   if (typeof value === 'object' && value !== null) {
     const lists = Object.values(value).filter((member): member is unknown[] => Array.isArray(member));
-    if (lists.length === 1 && lists[0]!.every((element) => typeof element === 'object')) return lists[0]!;
+    if (lists.length === 1 && lists[0]!.every((element) => typeof element === 'object')) return lists[0];
     if ('url' in value) return [value];
   }
   throw usage('the file holds no list of endpoints; give [{"url": …}, …] or {"webhooks": […]}');

@@ -5,7 +5,6 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Event } from '../model/event.ts';
 import { deliveryOfAttempt, parseId, prefixes, type Id } from '../model/id.ts';
 import type { AttemptFilter, AttemptRow, DeliveryFilter, DeliveryRow, Page, Store } from '../store/store.ts';
-import { deliveryRequest } from './delivery-request.ts';
 import type { DeliveryVerbs } from './engine.ts';
 import { publicEndpointId } from './message.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -56,19 +55,6 @@ export class Deliveries implements DeliveryVerbs {
     return this.#o.store.deliveries.count(filter, limit);
   }
 
-  async lastAttempts(rows: readonly DeliveryRow[]): Promise<ReadonlyMap<Id, Attempt>> {
-    const idsOf = new Map<string, Id[]>();
-    for (const { tenantId, id } of rows) {
-      const ids = idsOf.get(tenantId);
-      if (ids) ids.push(id);
-      else idsOf.set(tenantId, [id]);
-    }
-    const attempts = await Promise.all(
-      [...idsOf].map(([tenantId, ids]) => this.#o.store.deliveries.lastAttempts(tenantId, ids)),
-    );
-    return new Map(attempts.flat().map((attempt) => [attempt.deliveryId, attempt]));
-  }
-
   listAttempts(filter: AttemptFilter, page: { limit: number; offset: number }): Promise<AttemptRow[]> {
     return this.#o.store.deliveries.listAttempts(filter, page);
   }
@@ -80,12 +66,6 @@ export class Deliveries implements DeliveryVerbs {
   async tenantOf(id: string): Promise<string | null> {
     const parsed = deliveryIdIn(id);
     return parsed && this.#o.store.deliveries.tenantOf(parsed);
-  }
-
-  async request(tenantId: string, id: string): Promise<{ url: string; headers: Record<string, string>; body: string }> {
-    const { delivery, attempts, endpoint, event } = await this.get(tenantId, id);
-    if (!endpoint) throw notFound('delivery', id);
-    return deliveryRequest(delivery, endpoint, event, attempts.at(-1)?.startedAt ?? this.#o.now());
   }
 
   async redeliver(tenantId: string, id: string): Promise<DeliveryRow> {

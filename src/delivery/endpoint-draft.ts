@@ -9,22 +9,24 @@ import { hash } from './publish.ts';
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,256}$/;
 
+/** Wire formats of those who choose none. */
+export interface DefaultFormats {
+  /** Of this endpoint: the face's or key's it is made through, else its tenant's, else the instance's. */
+  own: string | object;
+  instance: string | object;
+}
+
 /**
  * A new endpoint from fields that were checked. Its wire format, and the schedule and the timeout that a product's
  * format brings, are written on it: later defaults do not change what its receiver was built for.
- * @param wireFormat the one it gets where it names none
+ * @param formats what it gets where it names none, and the instance's, whose schedule and timeout the settings give
  * @param at epoch ms
  */
-export function draftEndpoint(
-  tenantId: string,
-  fields: EndpointInput,
-  wireFormat: string | object,
-  at: number,
-): Endpoint {
-  const chosen = fields.wireFormat ?? wireFormat;
+export function draftEndpoint(tenantId: string, fields: EndpointInput, formats: DefaultFormats, at: number): Endpoint {
+  const chosen = fields.wireFormat ?? formats.own;
   const format = wireFormatOf(chosen);
   checkForFormat(format, fields.headers ?? null, fields.secret ?? null);
-  const profile = typeof chosen === 'string' ? profiles[chosen] : undefined;
+  const profile = typeof chosen === 'string' && chosen !== formats.instance ? profiles[chosen] : undefined;
   const isActive = fields.isActive ?? true;
   return {
     id: newId(at),

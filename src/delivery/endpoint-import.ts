@@ -1,7 +1,7 @@
 import { badField } from '../errors.ts';
 import type { Endpoint, Secret } from '../model/endpoint.ts';
 import { newId, parseId, prefixes, type Id } from '../model/id.ts';
-import { draftEndpoint } from './endpoint-draft.ts';
+import { draftEndpoint, type DefaultFormats } from './endpoint-draft.ts';
 import { wireFormatOf } from './endpoint-fields.ts';
 import type { ImportInput } from './engine.ts';
 
@@ -15,19 +15,14 @@ const GRACE_MS = 86_400_000;
  * @param fields checked as those of every endpoint
  * @param at epoch ms
  */
-export function importedEndpoint(
-  tenantId: string,
-  fields: ImportInput,
-  wireFormat: string | object,
-  at: number,
-): Endpoint {
+export function importedEndpoint(tenantId: string, fields: ImportInput, formats: DefaultFormats, at: number): Endpoint {
   const { createdAt } = fields;
   if (createdAt != null && !(Number.isSafeInteger(createdAt) && createdAt >= 0 && createdAt <= at)) {
     throw badField('createdAt', 'must be a time that has been');
   }
   // Before the present one, whose id must be higher: the order of secrets is that of their ids.
   const previous = previousSecret(fields, at);
-  const endpoint = draftEndpoint(tenantId, fields, wireFormat, at);
+  const endpoint = draftEndpoint(tenantId, fields, formats, at);
   if (previous) {
     const problem = wireFormatOf(endpoint.wireFormat).checkSecret(previous.value);
     if (problem !== null) throw badField('previousSecret', problem.replace(/^secret:? /, ''));
@@ -40,12 +35,17 @@ export function importedEndpoint(
   };
 }
 
-/** An id that we would spell the same, or a UUID, becomes the endpoint's; any other one is kept beside a new one. */
+/** Names that stand where an id does in paths of the API, and what clients take out of a path by themselves. */
+const RESERVED = new Set(['history', 'event', 'calls', 'import', '.', '..']);
+
+/** An id that we would spell the same becomes the endpoint's, a UUID too, which goes on being shown; any other is kept beside a new one. */
 function idsOf(given: string | null, fresh: Id): { id: Id; ownId: string | null } {
   if (given === null) return { id: fresh, ownId: null };
   const id = parseId(given, prefixes.endpoint);
-  if (id !== null && (given.length === UUID_LENGTH || given === prefixes.endpoint + id)) return { id, ownId: null };
+  if (id !== null && given.length === UUID_LENGTH) return { id, ownId: given };
+  if (id !== null && given === prefixes.endpoint + id) return { id, ownId: null };
   if (!OWN_ID.test(given)) throw badField('id', 'must be 1 to 128 visible ASCII characters, without spaces');
+  if (RESERVED.has(given)) throw badField('id', `must not be ${JSON.stringify(given)}: a path of the API has it`);
   return { id: fresh, ownId: given };
 }
 

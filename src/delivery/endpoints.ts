@@ -7,6 +7,7 @@ import type { Plan } from '../model/tenant.ts';
 import type { CreateEndpointOutcome, Store } from '../store/store.ts';
 import type { GuardPolicy, Sender } from '../transport/transport.ts';
 import { dedupeOfCreation, draftEndpoint, isOtherSecret, originalSecret } from './endpoint-draft.ts';
+import type { DefaultFormats } from './endpoint-draft.ts';
 import { checkEndpointFields } from './endpoint-fields.ts';
 import { importedEndpoint, isSameEndpoint } from './endpoint-import.ts';
 import { patchedEndpoint, rotatedEndpoint } from './endpoint-patch.ts';
@@ -118,8 +119,8 @@ export class Endpoints implements EndpointVerbs {
     const plan = this.#checkPlan(tenantId, input);
     const dedupe = dedupeOfCreation(input, options.idempotencyKey) ?? null;
     const fields = checkEndpointFields(input, this.#o);
-    const format = options.wireFormat ?? this.#formatOf(tenantId);
-    const endpoint = draftEndpoint(tenantId, fields, format, this.#o.now());
+    const formats = this.#formatsOf(tenantId, options);
+    const endpoint = draftEndpoint(tenantId, fields, formats, this.#o.now());
     const outcome = await this.#store(endpoint, plan, dedupe);
     if (outcome.kind === 'repeated') return this.#repeated(tenantId, input, outcome);
     if (outcome.kind === 'taken') throw alreadyExists(endpoint);
@@ -130,7 +131,7 @@ export class Endpoints implements EndpointVerbs {
     const { store, subscriptions, now } = this.#o;
     const plan = this.#checkPlan(tenantId, input);
     const fields = checkEndpointFields(input, this.#o);
-    const wanted = importedEndpoint(tenantId, fields, this.#formatOf(tenantId), now());
+    const wanted = importedEndpoint(tenantId, fields, this.#formatsOf(tenantId), now());
     const checked = (present: Endpoint | null): ImportOutcome => {
       if (!present || !isSameEndpoint(present, wanted, input, now())) throw alreadyExists(wanted);
       return { status: 'exists', endpoint: present };
@@ -261,9 +262,11 @@ export class Endpoints implements EndpointVerbs {
     return plans.of(tenantId);
   }
 
-  #formatOf(tenantId: string): string | object {
+  #formatsOf(tenantId: string, { wireFormat, keyFormat }: CreateOptions = {}): DefaultFormats {
     const { tenants, defaults } = this.#o;
-    return tenants.find(tenantId)?.wireFormat ?? defaults.wireFormat;
+    const instance = defaults.wireFormat;
+    const own = wireFormat ?? tenants.find(tenantId)?.wireFormat ?? keyFormat ?? instance;
+    return { own, instance };
   }
 
   /** The endpoint that has the id already, of any tenant, or this tenant's with the same own id. */

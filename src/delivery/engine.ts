@@ -74,8 +74,10 @@ export interface EndpointInput {
 export interface CreateOptions {
   /** The same key again within 24 hours: the endpoint that was made, with its secret, and nothing new. */
   idempotencyKey?: string | null;
-  /** Of the face or the key it is made through: where the endpoint chose no wire format. Before that of its tenant. */
+  /** Of the face it is made through: before the tenant's, where the endpoint chooses none. */
   wireFormat?: string | null;
+  /** Of the product whose key made it: where neither endpoint nor face nor tenant chose one. */
+  keyFormat?: string | null;
 }
 
 /** An endpoint from another system: keeps its id, its secrets, its state and its age. */
@@ -187,16 +189,12 @@ export interface DeliveryVerbs {
   ): Promise<{ delivery: DeliveryRow; attempts: Attempt[]; endpoint: Endpoint | null; event: Event }>;
   list(filter: DeliveryFilter, page: Page): Promise<DeliveryRow[]>;
   count(filter: DeliveryFilter, limit: number): Promise<number>;
-  /** The newest attempt of each delivery that has any, by delivery id. */
-  lastAttempts(rows: readonly DeliveryRow[]): Promise<ReadonlyMap<Id, Attempt>>;
   /** Newest first, of the newest 10,000 deliveries that match. */
   listAttempts(filter: AttemptFilter, page: { limit: number; offset: number }): Promise<AttemptRow[]>;
   /** Failed attempts of an endpoint since a time (epoch ms). */
   countFailures(tenantId: string, endpointId: Id, since: number): Promise<number>;
   /** The tenant of a delivery (`whd_…`, `att_…`, UUID), for callers who act for all of them; null if unknown. */
   tenantOf(id: string): Promise<string | null>;
-  /** The request of a delivery as its receiver gets it, without the signatures, which are made anew at every attempt. */
-  request(tenantId: string, id: string): Promise<{ url: string; headers: Record<string, string>; body: string }>;
   /** The original bytes again, the attempt number goes on. INVALID_STATE where the table has no such move or the endpoint is disabled. */
   redeliver(tenantId: string, id: string): Promise<DeliveryRow>;
   /**

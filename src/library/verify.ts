@@ -36,7 +36,10 @@ export function verify(input: VerifyInput): Result<{ algorithm: Algorithm }> {
   const used = algorithm ?? named ?? 'sha256';
   if (named !== undefined && named !== used) return refuse(`The signature was made with ${named}, not with ${used}.`);
   if (hex.length !== HEX_LENGTH[used]) return refuse(`The signature is not ${HEX_LENGTH[used]} hex digits long.`);
-  const candidates: unknown[] = [...(secret === undefined ? [] : [secret]), ...(Array.isArray(secrets) ? secrets : [])];
+  const candidates: unknown[] = [
+    ...(secret === undefined ? [] : [secret]),
+    ...(Array.isArray(secrets) ? (secrets as unknown[]) : []),
+  ];
   if (candidates.length === 0) return refuse('Give a secret to verify with.');
   const given = Buffer.from(hex, 'hex');
   let matches = false;

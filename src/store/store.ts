@@ -100,8 +100,6 @@ export interface Store {
     count(filter: DeliveryFilter, limit: number): Promise<number>;
     countByStatus(filter: DeliveryFilter): Promise<Record<DeliveryStatus, number>>;
     attempts(tenantId: string, deliveryId: Id): Promise<Attempt[]>;
-    /** The newest attempt of each delivery that has any. */
-    lastAttempts(tenantId: string, deliveryIds: readonly Id[]): Promise<Attempt[]>;
     /**
      * Attempts of a tenant by the time they began, newest first: those of the newest 10,000 deliveries that match. With
      * what a list shows of their delivery.
@@ -285,6 +283,8 @@ export interface Page {
   before: Id | null;
   /** Rows to pass over, for faces that page by number; 0 elsewhere. */
   offset?: number;
+  /** Deliveries come with their newest attempt: one look-up a row, in the same query. */
+  withLastAttempt?: boolean;
 }
 
 export interface EventFilter {
@@ -321,4 +321,6 @@ export interface DeliveryRow extends Delivery {
   endpointOwnId: string | null;
   /** Where the endpoint is now, or was when it was deleted. */
   endpointUrl: string;
+  /** The newest attempt, null before the first; only where it was asked for. */
+  lastAttempt?: Attempt | null;
 }

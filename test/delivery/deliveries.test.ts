@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { deliveryRequest } from '../../src/delivery/delivery-request.ts';
 import { Outcomes } from '../../src/delivery/outcomes.ts';
 import { PosthornError } from '../../src/errors.ts';
 import { attemptId } from '../../src/model/id.ts';
@@ -99,7 +100,8 @@ describe('the request of a delivery', () => {
     expect(await becomes(async () => (await counts(r.engine)).delivered === 1, 2000)).toBe(true);
     await r.engine.endpoints.rotateSecret('default', endpoint.id);
     const check = async (): Promise<void> => {
-      const { url, headers, body } = await r.engine.deliveries.request('default', id);
+      const { delivery, endpoint: present, event, attempts } = await r.engine.deliveries.get('default', id);
+      const { url, headers, body } = deliveryRequest(delivery, present!, event, attempts[0]!.startedAt);
       expect([url, body]).toEqual([r.receiver.url(), got.body]);
       expect(Object.keys(headers).filter((name) => /signature/i.test(name))).toEqual([]);
       expect(headers['X-Mine']).toBe('yes');
@@ -118,8 +120,8 @@ describe('attempts', () => {
     const { endpoint, id } = await one(r, { retryScheduleMs: [10] });
     expect(await becomes(async () => (await counts(r.engine)).dead_letter === 1, 2000)).toBe(true);
     const { deliveries } = r.engine;
-    const rows = await deliveries.list({ tenantId: 'default' }, { limit: 10, before: null });
-    expect((await deliveries.lastAttempts(rows)).get(id)).toMatchObject({ number: 2 });
+    const rows = await deliveries.list({ tenantId: 'default' }, { limit: 10, before: null, withLastAttempt: true });
+    expect(rows).toMatchObject([{ id, lastAttempt: { number: 2 } }]);
     const listed = await deliveries.listAttempts(
       { tenantId: 'default', endpointId: endpoint.id },
       { limit: 10, offset: 0 },

@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
-import { createPosthorn, type DataOf, type Posthorn } from '../../src/index.ts';
+import type { createPosthorn } from '../../src/index.ts';
+import type { DataOf, Posthorn } from '../../src/index.ts';
 import { startLibrary } from './posthorn.ts';
 
 const events = {

@@ -96,7 +96,9 @@ describe('subscriptions', () => {
   });
 
   it('update changes what is given and keeps the rest', async () => {
-    const { id, url } = valueOf(await posthorn.subscriptions.create({ url: fresh().url, description: 'before', tenantId: 'misc' }));
+    const { id, url } = valueOf(
+      await posthorn.subscriptions.create({ url: fresh().url, description: 'before', tenantId: 'misc' }),
+    );
     const changed = valueOf(await posthorn.subscriptions.update(id, { eventTypes: ['x.y'], active: false }));
     expect(changed).toMatchObject({ id, url, eventTypes: ['x.y'], active: false, description: 'before' });
     expect(codeOf(await posthorn.subscriptions.update(id, { url: 'nope' }))).toBe('invalid-url');

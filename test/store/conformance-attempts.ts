@@ -45,17 +45,14 @@ export function describeAttempts(it: StoreIt): void {
       const once = await acceptOne(store, a);
       await store.settle(makeFailure(once));
       const never = await acceptOne(store, a);
-      const ids = [twice, once, never, newDeliveryId(start)];
-      const last = await store.deliveries.lastAttempts(tenantId, ids);
-      expect(new Map(last.map(({ deliveryId, number }) => [deliveryId, number]))).toEqual(
-        new Map([
-          [twice, 2],
-          [once, 1],
-        ]),
-      );
-      expect(last.find(({ deliveryId }) => deliveryId === once)).toEqual(makeFailure(once).attempt);
-      expect(await store.deliveries.lastAttempts('other', ids)).toEqual([]);
-      expect(await store.deliveries.lastAttempts(tenantId, [])).toEqual([]);
+      const page = { limit: 10, before: null };
+      const rows = await store.deliveries.list({ tenantId }, { ...page, withLastAttempt: true });
+      const last = new Map(rows.map(({ id, lastAttempt }) => [id, lastAttempt]));
+      expect(last.get(twice)).toMatchObject({ deliveryId: twice, number: 2 });
+      expect(last.get(once)).toEqual(makeFailure(once).attempt);
+      expect(last.get(never)).toBeNull();
+      const plain = await store.deliveries.list({ tenantId }, page);
+      expect(plain).toEqual(rows.map(({ lastAttempt: _, ...row }) => row));
     });
 
     it('of all deliveries by their time, with their delivery, by pages', async ({ store, a, b }) => {

@@ -108,8 +108,8 @@ describe('the plans of the embedded store', () => {
     ['failures', () => deliveries.countFailures('acme', 'e', 0), /deliveries_by_endpoint[^]*a USING PRIMARY KEY/],
     [
       'last attempts',
-      () => deliveries.lastAttempts('acme', ['d', 'e']),
-      /d USING PRIMARY KEY \(tenant_id=\? AND id=\?\)[^]*a USING PRIMARY KEY \(delivery_id=\? AND number=\? AND tenant_id=\?\)/,
+      () => deliveries.list({ tenantId: 'acme', endpointId: 'e' }, { ...first, before: null, withLastAttempt: true }),
+      /deliveries_by_endpoint[^]*a USING PRIMARY KEY \(delivery_id=\? AND number=\? AND tenant_id=\?\)/,
     ],
     [
       'deliveries of a group',

@@ -501,6 +501,21 @@ export interface WebhookDelivery {
   maxAttempts: number;
   /** When it was delivered. */
   deliveredAt: string | null;
+  lastAttempt: {
+    /** `att_…` */
+    id: string;
+    /** From 1, over the delivery’s whole life. */
+    number: number;
+    /** When the exchange began. */
+    startedAt: string;
+    durationMs: number;
+    /** HTTP status; null where no response arrived. */
+    statusCode: number | null;
+    /** Why there is no complete response. */
+    failure: string | null;
+    /** Its first 200 characters. */
+    responseBody: string | null;
+  } | null;
 }
 
 export interface WebhookImport {

@@ -4,9 +4,8 @@ import type { DeliveryStatus } from '../../model/delivery.ts';
 import type { Endpoint } from '../../model/endpoint.ts';
 import { toUuid } from '../../model/id.ts';
 import type { DeliveryRow } from '../../store/store.ts';
+import { beginningOf } from '../delivery-json.ts';
 import { nullable, oneOf, time } from '../schema.ts';
-
-const SHOWN_CHARACTERS = 200;
 
 const id = Type.String({ description: 'A UUID, or the id it had where it came from.' });
 
@@ -116,12 +115,6 @@ export function deliveryJson(row: DeliveryRow, newest: Attempt | undefined): Rec
 export function retriedJson(row: DeliveryRow): Record<string, unknown> {
   const reset = { ...row, status: 'pending', attemptCount: row.scheduleStart, dueAt: null, endedAt: null } as const;
   return deliveryJson(reset, undefined);
-}
-
-/** What of a receiver's answer is shown: no character is cut in two. */
-export function beginningOf(body: string | null): string | null {
-  if (body === null || body.length <= SHOWN_CHARACTERS) return body;
-  return [...body.slice(0, 2 * SHOWN_CHARACTERS)].slice(0, SHOWN_CHARACTERS).join('');
 }
 
 /** `2026-01-31T12:00:00Z`: the decoders of this contract's clients know no fractions of a second. */

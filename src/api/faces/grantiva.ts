@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import Type from 'typebox';
 import type { EndpointInput } from '../../delivery/engine.ts';
+import { beginningOf } from '../delivery-json.ts';
 import { badField, notFound } from '../../errors.ts';
 import { JsonText, route, type Route } from '../route.ts';
 import { grantiva } from './grantiva-face.ts';
 import {
-  beginningOf,
   Delivery,
   deliveryJson,
   retriedJson,
@@ -213,11 +213,10 @@ export const grantivaRoutes: readonly Route[] = [
       if (offset > MAX_ROWS) throw badField('page', `goes no further than ${MAX_ROWS} deliveries`);
       const filter = { tenantId, endpointId: endpoint.id };
       const [rows, total] = await Promise.all([
-        deliveries.list(filter, { limit: per, before: null, offset }),
+        deliveries.list(filter, { limit: per, before: null, offset, withLastAttempt: true }),
         deliveries.count(filter, MAX_ROWS),
       ]);
-      const attempts = await deliveries.lastAttempts(rows);
-      const items = rows.map((row) => deliveryJson(row, attempts.get(row.id)));
+      const items = rows.map((row) => deliveryJson(row, row.lastAttempt ?? undefined));
       return { items, metadata: { page, per, total } };
     },
   }),

@@ -69,11 +69,10 @@ export const gravvRoutes: readonly Route[] = [
         ...(to === null ? {} : { to: to + 1 }),
       };
       const [rows, total] = await Promise.all([
-        deliveries.list(filter, { limit, before: null, offset }),
+        deliveries.list(filter, { limit, before: null, offset, withLastAttempt: true }),
         deliveries.count(filter, MAX_ROWS),
       ]);
-      const attempts = await deliveries.lastAttempts(rows);
-      const items = rows.map((row) => summaryJson(row, attempts.get(row.id)));
+      const items = rows.map((row) => summaryJson(row, row.lastAttempt ?? undefined));
       const pages = Math.ceil(total / limit);
       return { data: { items, items_per_page: limit, page, total_items: total, total_pages: pages }, error: null };
     },

@@ -3,7 +3,7 @@ import type { Attempt } from '../../model/attempt.ts';
 import type { AttemptFilter, AttemptRow, DeliveryRow, Store } from '../store.ts';
 import type { RecordDriver } from './driver.ts';
 
-type AttemptVerbs = 'attempts' | 'lastAttempts' | 'listAttempts' | 'countFailures' | 'recentAttempts';
+type AttemptVerbs = 'attempts' | 'listAttempts' | 'countFailures' | 'recentAttempts';
 
 /** Attempts have no index by time, which would cost every delivery more: they are looked for in so many deliveries. */
 const NEWEST_DELIVERIES = 10_000;
@@ -37,24 +37,6 @@ export function createAttempts(
           .where('tenant_id', '=', tenantId)
           .where('delivery_id', '=', deliveryId)
           .orderBy('number'),
-      );
-      return rows.map(toAttempt);
-    },
-
-    async lastAttempts(tenantId, deliveryIds) {
-      if (deliveryIds.length === 0) return [];
-      const rows = await read(
-        db
-          .selectFrom('deliveries as d')
-          .innerJoin('attempts as a', (join) =>
-            join
-              .onRef('a.delivery_id', '=', 'd.id')
-              .onRef('a.number', '=', 'd.attempt_count')
-              .onRef('a.tenant_id', '=', 'd.tenant_id'),
-          )
-          .selectAll('a')
-          .where('d.tenant_id', '=', tenantId)
-          .where('d.id', 'in', deliveryIds),
       );
       return rows.map(toAttempt);
     },
@@ -112,7 +94,8 @@ export function createAttempts(
   };
 }
 
-function toAttempt(row: {
+/** An attempt as the store has it. */
+export function toAttempt(row: {
   delivery_id: string;
   number: number;
   started_at: number;

@@ -3,7 +3,7 @@ import type { RawBuilder, SqlBool } from 'kysely';
 import { deliveryStatuses, isEnd } from '../../model/delivery.ts';
 import type { DeliveryReason, DeliveryStatus } from '../../model/delivery.ts';
 import type { DeliveryFilter, DeliveryRow, Store } from '../store.ts';
-import { createAttempts } from './attempts.ts';
+import { createAttempts, toAttempt } from './attempts.ts';
 import { createdBetween } from './created-between.ts';
 import type { RecordDriver } from './driver.ts';
 
@@ -130,6 +130,17 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
         'endpoint.url',
       ]);
 
+  /** With the newest attempt: an attempt's number is the count of attempts when it was made. */
+  const withAttempt = (query: ReturnType<typeof withEvent>) =>
+    query
+      .leftJoin('attempts as a', (join) =>
+        join
+          .onRef('a.delivery_id', '=', 'd.id')
+          .onRef('a.number', '=', 'd.attempt_count')
+          .onRef('a.tenant_id', '=', 'd.tenant_id'),
+      )
+      .select(['a.number', 'a.started_at', 'a.duration_ms', 'a.succeeded', 'a.status_code', 'a.failure', 'a.detail']);
+
   const rowsOf = async (tenantId: string, ids: readonly string[]) =>
     (await read(withEvent(matching({ tenantId }, ANY).where('d.id', 'in', ids)))).map(toDelivery);
 
@@ -139,18 +150,18 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
       return row ? toDelivery(row) : null;
     },
 
-    async list(filter, { limit, before, offset }) {
+    async list(filter, { limit, before, offset, withLastAttempt }) {
       const events = await eventsOf(filter);
       if (isNone(events)) return [];
       let query = withEvent(matching(filter, events));
       if (before !== null) query = query.where('d.id', '<', before);
-      const rows = await read(
-        query
-          .orderBy('d.id', 'desc')
-          .limit(limit)
-          .offset(offset ?? 0),
-      );
-      return rows.map(toDelivery);
+      const page = query
+        .orderBy('d.id', 'desc')
+        .limit(limit)
+        .offset(offset ?? 0);
+      if (!withLastAttempt) return (await read(page)).map(toDelivery);
+      const rows = await read(withAttempt(page));
+      return rows.map((row) => ({ ...toDelivery(row), lastAttempt: lastAttemptOf(row) }));
     },
 
     async count(filter, limit) {
@@ -209,6 +220,26 @@ function isOneOf(column: string, statuses: readonly DeliveryStatus[]): RawBuilde
   const [first] = statuses;
   if (statuses.length === 1) return sql`${sql.ref(column)} = ${sql.lit(first)}`;
   return sql`${sql.ref(column)} in (${sql.join(statuses.map((one) => sql.lit(one)))})`;
+}
+
+/** What a left join with attempts adds: null throughout where there is none. */
+interface AttemptColumns {
+  number: number | null;
+  started_at: number | null;
+  duration_ms: number | null;
+  succeeded: number | null;
+  status_code: number | null;
+  failure: string | null;
+  detail: string | null;
+}
+
+function lastAttemptOf({ id, number, started_at, duration_ms, succeeded, detail, ...row }: Row & AttemptColumns) {
+  if (number === null) return null;
+  const { status_code, failure } = row;
+  return toAttempt({
+    ...{ delivery_id: id, number, status_code, failure },
+    ...{ started_at: started_at!, duration_ms: duration_ms!, succeeded: succeeded!, detail: detail! },
+  });
 }
 
 function toDelivery(row: Row): DeliveryRow {

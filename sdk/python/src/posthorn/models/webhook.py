@@ -78,6 +78,22 @@ class WebhookStats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LastAttempt:
+    """The newest attempt of a delivery, as lists show it."""
+
+    id: str
+    number: int
+    """From 1, over the delivery's whole life."""
+    started_at: str
+    duration_ms: float
+    status_code: int | None
+    """None where no response arrived."""
+    failure: str | None
+    response_body: str | None
+    """Its first 200 characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WebhookDelivery:
     """A delivery in the list of its webhook."""
 
@@ -98,6 +114,8 @@ class WebhookDelivery:
     delivered_at: str | None
     ended_at: str | None
     acknowledged_at: str | None
+    last_attempt: LastAttempt | None
+    """None before the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
