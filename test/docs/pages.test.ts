@@ -12,7 +12,11 @@ import { dataDir } from '../e2e/server.ts';
 
 const root = join(import.meta.dirname, '../..');
 /** Pages whose every snippet runs, in their order, against a server of the page's own. */
-const pages = readdirSync(join(root, 'docs/coming-from')).map((name) => join('docs/coming-from', name));
+const pages = [
+  'README.md',
+  'docs/library.md',
+  ...readdirSync(join(root, 'docs/coming-from')).map((name) => join('docs/coming-from', name)),
+];
 /** Inside the package, so that its own name and its dependencies are found; removed at the end. */
 const cache = join(root, 'test/docs/.snippets');
 const SOURCE = 'posthorn-source';
@@ -26,11 +30,15 @@ interface Snippet {
 
 function snippetsOf(page: string): Snippet[] {
   const markdown = readFileSync(join(root, page), 'utf8');
-  return [...markdown.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(({ 1: language = '', 2: text = '', index }) => ({
-    language,
-    text,
-    line: markdown.slice(0, index).split('\n').length,
-  }));
+  const snippets = [...markdown.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(
+    ({ 1: language = '', 2: text = '', index }) => ({
+      language,
+      text,
+      line: markdown.slice(0, index).split('\n').length,
+    }),
+  );
+  // What the README has for the shell is a walk of its own: see test/e2e/walk.test.ts.
+  return page === 'README.md' ? snippets.filter(({ language }) => language === 'ts') : snippets;
 }
 
 const compilerOptions: ts.CompilerOptions = {
