@@ -149,8 +149,8 @@ class Maker {
     });
   }
 
-  rotated(title: string, attemptNumber: number, secrets: string[]): Vector {
-    return { ...this.good(title, {}, { attemptNumber }, [this.present, this.previous]), secrets };
+  rotated(title: string, attemptNumber: number, secrets: string[], live = [this.present, this.previous]): Vector {
+    return { ...this.good(title, {}, { attemptNumber }, live), secrets };
   }
 }
 
@@ -212,6 +212,10 @@ function secretVectors(make: Maker): Vector[] {
     make.rotated('rotation, second attempt, receiver has the present secret', 2, [one]),
     make.rotated('rotation, receiver has both secrets', 1, [one, two]),
     { ...make.rotated('rotation, receiver has neither secret', 1, [other]), expected: 'no_match' },
+    ...['newest', 'middle', 'oldest'].map((which, i) => {
+      const live = [present, previous, secretOf(make.name, 'b')];
+      return make.rotated(`rotation twice in a day, receiver has the ${which} secret`, 1, [make.held(live[i]!)], live);
+    }),
   ];
 }
 
@@ -222,6 +226,7 @@ function signatureVectors(make: Maker): Vector[] {
   const vectors = [
     make.changed('the signature header missing', 'missing_header', ({ request }) => delete request.headers[header]),
     make.resigned('the signature header twice', 'bad_header', (value) => [value, value]),
+    make.resigned('the signature header twice, joined as servers do', 'bad_header', (value) => `${value}, ${value}`),
     make.resigned('the signature header empty', 'bad_header', () => ''),
     make.resigned('a signature cut short', 'no_match', (value) => value.slice(0, -2)),
     make.resigned('a signature with something behind it', 'no_match', (value) => value + longer),
@@ -234,6 +239,9 @@ function signatureVectors(make: Maker): Vector[] {
     const sha512 = (value: string): string => value.replace(prefix, 'sha512=');
     vectors.push(make.resigned('a signature of another kind', 'bad_header', sha512));
   }
+  vectors.push(
+    make.resigned('a signature in upper case', 'no_match', (v) => prefix + v.slice(prefix.length).toUpperCase()),
+  );
   const lost = (title: string, expected: Vector['expected'], secret: string): Vector => {
     const vector = make.rotated(title, 1, [make.held(secret)]);
     delete vector.signed;

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
 import { pino, type Logger } from 'pino';
 import { createApi, hasPath } from './api/api.ts';
 import { KeyVerifier, type NewKey } from './api/keys.ts';
@@ -45,7 +46,7 @@ export interface Door {
     method: string;
     url: string;
     headers: Record<string, string>;
-    payload: Buffer | undefined;
+    payload: Readable | undefined;
   }): Promise<{ statusCode: number; headers: Record<string, unknown>; rawPayload: Buffer }>;
 }
 
@@ -106,8 +107,17 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
   let api: ReturnType<typeof createApi> | null = null;
   let isListening = false;
 
-  /** The people and keys of an opened store. */
+  /** The people and keys of the store, once it is open. */
+  function openAccounts(): Promise<Accounts> {
+    accounts ??= loadAccounts().catch((error: unknown) => {
+      accounts = null; // asked for too early: the start must not find that
+      throw error;
+    });
+    return accounts;
+  }
+
   async function loadAccounts(): Promise<Accounts> {
+    await store.check();
     const people = new People({
       store,
       pepper: keyRing.derive('sessions'),
@@ -128,8 +138,9 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
   }
 
   async function start(): Promise<Started> {
+    if (stopped !== null) throw new Error('This Posthorn was stopped; make a new one.');
     await store.open({ migrate: isEmbedded || config.mode === 'dev', now: Date.now() });
-    const [{ people, keys }] = await Promise.all([(accounts ??= loadAccounts()), engine.start()]);
+    const [{ people, keys }] = await Promise.all([openAccounts(), engine.start()]);
     api = createApi({
       engine,
       keys,
@@ -167,7 +178,11 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
 
   async function door(): Promise<Door> {
     if (started === null || stopped !== null) throw new Error('Posthorn is not started; call start() first.');
-    await started;
+    try {
+      await started;
+    } catch (cause) {
+      throw new Error('Posthorn could not start.', { cause }); // which names paths of this machine
+    }
     const app = api!;
     return {
       handle: (request, response) => {
@@ -184,6 +199,6 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
     door,
     start: () => (started ??= start()),
     stop: () => (stopped ??= stop()),
-    createKey: async (request) => (await (accounts ??= loadAccounts())).keys.create(request),
+    createKey: async (request) => (await openAccounts()).keys.create(request),
   };
 }

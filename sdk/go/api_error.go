@@ -102,13 +102,19 @@ func readAPIError(response *http.Response, body []byte, now time.Time) *APIError
 		}
 		return apiError
 	}
+	if location := response.Header.Get("Location"); location != "" {
+		apiError.Message = "the answer is a redirect to " + strconv.Quote(location) + ", which is not followed: " +
+			"give the address it leads to as BaseURL"
+		return apiError
+	}
 	apiError.Message = "the answer is not Posthorn's: " + strconv.Quote(string(body[:min(len(body), maxForeignMessage)]))
 	return apiError
 }
 
-// readRetryAfter takes seconds or a date (RFC 9110, section 10.2.3); zero for anything else.
+// readRetryAfter takes seconds or a date (RFC 9110, section 10.2.3); zero for anything else, and at most 272 years.
 func readRetryAfter(text string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+	// Of more digits than fit it is the largest number that does, and the error says so besides.
+	if seconds, err := strconv.ParseUint(text, 10, 33); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil && at.After(now) {

@@ -38,7 +38,8 @@ type ClientOptions struct {
 	Timeout time.Duration
 	// MaxRetries after the first attempt. Zero: 2. Negative: none.
 	MaxRetries int
-	// HTTPClient makes the requests. Nil: one of its own, which follows no redirects.
+	// HTTPClient makes the requests; a copy of it, which follows no redirects: no request and no key goes to where an
+	// answer points. Nil: one of its own.
 	HTTPClient *http.Client
 }
 
@@ -51,33 +52,56 @@ type Client struct {
 	Webhooks *Webhooks
 	Events   *Events
 
-	options ClientOptions
-	base    string
+	base       string
+	tenant     string
+	timeout    time.Duration
+	maxRetries int
+	http       *http.Client
+	// authorize sets the header with the key: a function, so that no print of a Client shows the key.
+	authorize func(http.Header)
+	// hide takes the key out of a text.
+	hide func(string) string
 	// wait returns after a duration, or with an error once the context is over.
 	wait func(context.Context, time.Duration) error
 }
 
 // NewClient checks the options and makes a client. It makes no request.
 func NewClient(options ClientOptions) (*Client, error) {
-	if strings.TrimSpace(options.APIKey) == "" {
+	key := options.APIKey
+	if strings.TrimSpace(key) == "" {
 		return nil, errors.New("posthorn: APIKey is empty; is the variable set that it comes from?")
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("posthorn: APIKey has a space, a line break or another character that no key has")
 	}
 	base, err := url.Parse(options.BaseURL)
 	if err != nil || (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
-		return nil, fmt.Errorf("posthorn: BaseURL %q is not an address like https://posthorn.example.com", options.BaseURL)
+		// Without the address: one that cannot be read may hold a password.
+		return nil, errors.New("posthorn: BaseURL is not an address like https://posthorn.example.com")
 	}
-	if options.Timeout <= 0 {
-		options.Timeout = defaultTimeout
+	if base.User != nil || base.RawQuery != "" || base.ForceQuery || base.Fragment != "" {
+		return nil, errors.New("posthorn: BaseURL must not have a query, a fragment or a password")
 	}
-	if options.MaxRetries == 0 {
-		options.MaxRetries = defaultMaxRetries
+	client := &Client{
+		base:       strings.TrimRight(base.String(), "/"),
+		tenant:     options.Tenant,
+		timeout:    options.Timeout,
+		maxRetries: options.MaxRetries,
+		http:       &http.Client{},
+		authorize:  func(header http.Header) { header.Set("Authorization", "Bearer "+key) },
+		hide:       func(text string) string { return strings.ReplaceAll(text, key, "[API key]") },
+		wait:       wait,
 	}
-	if options.HTTPClient == nil {
-		options.HTTPClient = &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
+	if client.timeout <= 0 {
+		client.timeout = defaultTimeout
 	}
-	client := &Client{options: options, base: strings.TrimRight(options.BaseURL, "/"), wait: wait}
+	if client.maxRetries == 0 {
+		client.maxRetries = defaultMaxRetries
+	}
+	if options.HTTPClient != nil {
+		*client.http = *options.HTTPClient
+	}
+	client.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client.Webhooks = &Webhooks{client}
 	client.Events = &Events{client}
 	return client, nil
@@ -103,27 +127,36 @@ func (c *Client) do(ctx context.Context, call call, result any) (http.Header, er
 			return nil, fmt.Errorf("posthorn: write the request: %w", err)
 		}
 	}
+	mayBeDone := false
 	for attempt := 0; ; attempt++ {
 		header, answer, err := c.attempt(ctx, call, body)
 		if err == nil {
 			if result == nil {
 				return header, nil
 			}
+			if !bytes.HasPrefix(bytes.TrimLeft(answer, " \t\r\n"), []byte("{")) {
+				return nil, fmt.Errorf("posthorn: the answer to %s %s is not Posthorn's: it is no JSON object", call.method,
+					call.path)
+			}
 			if err := json.Unmarshal(answer, result); err != nil {
 				return nil, fmt.Errorf("posthorn: read the answer to %s %s: %w", call.method, call.path, err)
 			}
 			return header, nil
 		}
-		// The attempt before this one deleted it, and its answer was lost.
-		if attempt > 0 && call.method == http.MethodDelete && HasCode(err, CodeNotFound) {
+		// An attempt before this one deleted it, and its answer was lost.
+		if mayBeDone && call.method == http.MethodDelete && HasCode(err, CodeNotFound) {
 			return nil, nil
 		}
-		if attempt >= c.options.MaxRetries || ctx.Err() != nil || !call.mayRepeatAfter(err) {
+		if attempt >= c.maxRetries || ctx.Err() != nil || !call.mayRepeatAfter(err) {
 			return nil, err
 		}
 		pause := backoff(attempt)
 		var apiError *APIError
-		if errors.As(err, &apiError) && apiError.RetryAfter > 0 {
+		isAnswer := errors.As(err, &apiError)
+		if !isAnswer || !isRefusal(apiError.Status) {
+			mayBeDone = true
+		}
+		if isAnswer && apiError.RetryAfter > 0 {
 			if pause = apiError.RetryAfter; pause > maxRetryAfter {
 				return nil, err
 			}
@@ -145,14 +178,20 @@ func wait(ctx context.Context, pause time.Duration) error {
 	}
 }
 
+// isRefusal tells whether the server says by a status that it did nothing.
+func isRefusal(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+}
+
 func (call *call) mayRepeatAfter(err error) bool {
 	var apiError *APIError
 	if !errors.As(err, &apiError) {
 		return call.repeatable
 	}
-	switch apiError.Status {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	if isRefusal(apiError.Status) {
 		return true
+	}
+	switch apiError.Status {
 	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return call.repeatable
 	}
@@ -160,7 +199,7 @@ func (call *call) mayRepeatAfter(err error) bool {
 }
 
 func (c *Client) attempt(ctx context.Context, call call, body []byte) (http.Header, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	address := c.base + call.path
 	if len(call.query) > 0 {
@@ -174,29 +213,41 @@ func (c *Client) attempt(ctx context.Context, call call, body []byte) (http.Head
 	if err != nil {
 		return nil, nil, fmt.Errorf("posthorn: make the request: %w", err)
 	}
-	request.Header.Set("Authorization", "Bearer "+c.options.APIKey)
+	c.authorize(request.Header)
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "posthorn-go/"+Version)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if c.options.Tenant != "" {
-		request.Header.Set("Posthorn-Tenant", c.options.Tenant)
+	if c.tenant != "" {
+		request.Header.Set("Posthorn-Tenant", c.tenant)
 	}
 	if call.idempotencyKey != "" {
 		request.Header.Set("Idempotency-Key", call.idempotencyKey)
 	}
-	response, err := c.options.HTTPClient.Do(request)
+	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, nil, fmt.Errorf("posthorn: no answer: %w", err)
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes))
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		// What follows is no answer, and no deadline holds for it.
+		return nil, nil, &APIError{Status: response.StatusCode, Message: "the answer is not Posthorn's: another protocol"}
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("posthorn: the answer to %s %s broke off: %w", call.method, call.path, err)
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return nil, nil, readAPIError(response, answer, time.Now())
+		apiError := readAPIError(response, answer, time.Now())
+		// Some servers answer with the request that they got.
+		apiError.Message = c.hide(apiError.Message)
+		return nil, nil, apiError
+	}
+	if len(answer) > maxResponseBytes {
+		return nil, nil, &APIError{
+			Status: response.StatusCode, Message: fmt.Sprintf("the answer is longer than %d bytes", maxResponseBytes),
+		}
 	}
 	return response.Header, answer, nil
 }

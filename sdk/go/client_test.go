@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -179,6 +180,12 @@ func TestADeleteWhoseAnswerWasLostIsDone(t *testing.T) {
 	if err := client.Webhooks.Delete(context.Background(), "wh_1"); err != nil {
 		t.Error(err)
 	}
+	for _, refused := range []int{429, 503} {
+		client, _ = play(t, ClientOptions{}, answer(refused, `{"code":"OVERLOADED","message":"m"}`), gone)
+		if err := client.Webhooks.Delete(context.Background(), "wh_1"); !HasCode(err, CodeNotFound) {
+			t.Errorf("behind a %d, which did nothing: got %v", refused, err)
+		}
+	}
 	client, _ = play(t, ClientOptions{}, gone)
 	if err := client.Webhooks.Delete(context.Background(), "wh_1"); !HasCode(err, CodeNotFound) {
 		t.Errorf("got %v", err)
@@ -294,17 +301,100 @@ func TestNewClientRefusesWhatCannotWork(t *testing.T) {
 		{APIKey: "key"},
 		{APIKey: "key", BaseURL: "posthorn.example.com"},
 		{APIKey: "key", BaseURL: "ftp://posthorn.example.com"},
+		{APIKey: "key", BaseURL: "https://posthorn.example.com?a=1"},
+		{APIKey: "key", BaseURL: "https://posthorn.example.com/#a"},
+		{APIKey: "key", BaseURL: "https://user:secret-key@posthorn.example.com"},
+		{APIKey: "key", BaseURL: "https://user:secret-key@posthorn example.com"},
+		{APIKey: "secret-key\n", BaseURL: "https://posthorn.example.com"},
+		{APIKey: "secret-key é", BaseURL: "https://posthorn.example.com"},
 	} {
-		if _, err := NewClient(options); err == nil {
-			t.Errorf("%+v made a client", options)
+		if _, err := NewClient(options); err == nil || strings.Contains(err.Error(), "secret-key") {
+			t.Errorf("%+v: %v", options, err)
 		}
 	}
 	client, s := play(t, ClientOptions{})
-	if _, err := client.Webhooks.Get(context.Background(), ""); err == nil || s.count() != 0 {
-		t.Errorf("an empty id was asked for: %v", err)
+	ctx := context.Background()
+	for _, id := range []string{"", ".", ".."} {
+		_, getting := client.Webhooks.Get(ctx, id)
+		_, enabling := client.Webhooks.Enable(ctx, id)
+		_, reading := client.Events.Get(ctx, id)
+		deleting := client.Webhooks.Delete(ctx, id)
+		if getting == nil || enabling == nil || reading == nil || deleting == nil || s.count() != 0 {
+			t.Errorf("the id %q was asked for", id)
+		}
 	}
-	if _, err := client.Events.Get(context.Background(), ""); err == nil || s.count() != 0 {
-		t.Errorf("an empty id was asked for: %v", err)
+}
+
+func TestNoPrintOfAClientAndNoErrorShowsTheKey(t *testing.T) {
+	// As a server that answers with the request it got.
+	client, _ := play(t, ClientOptions{}, answer(404, "GET /v1/webhooks\r\nAuthorization: Bearer very-secret\r\n"))
+	client, err := NewClient(ClientOptions{APIKey: "very-secret", BaseURL: client.base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Webhooks.List(context.Background(), PageParams{})
+	inJSON, _ := json.Marshal(client)
+	for _, text := range []string{
+		fmt.Sprintf("%v %+v %#v", client, client, client), fmt.Sprintf("%v %+v %#v", *client, *client, *client),
+		fmt.Sprintf("%v %+v %#v", client.Webhooks, *client.Webhooks, client.Events), err.Error(), string(inJSON),
+	} {
+		if strings.Contains(text, "very-secret") {
+			t.Error(text)
+		}
+	}
+}
+
+func TestAClientOfOnesOwnFollowsNoRedirectsEither(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		mine := &http.Client{}
+		// A second request would be unexpected.
+		client, s := play(t, ClientOptions{HTTPClient: mine}, answer(status, "", "Location", "/elsewhere"))
+		_, err := client.Events.Send(context.Background(), EventParams{Type: "a", Data: 1})
+		var apiError *APIError
+		if !errors.As(err, &apiError) || apiError.Status != status || !strings.Contains(apiError.Message, "/elsewhere") {
+			t.Errorf("%d: %v", status, err)
+		}
+		if s.count() != 1 || mine.CheckRedirect != nil {
+			t.Errorf("%d: %d requests, and the client given was changed: %v", status, s.count(), mine.CheckRedirect != nil)
+		}
+	}
+}
+
+func TestAnAnswerInAnotherProtocolIsNotWaitedFor(t *testing.T) {
+	client, _ := play(t, ClientOptions{Timeout: 50 * time.Millisecond}, func(w http.ResponseWriter) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+		_, _ = io.WriteString(connection, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.Webhooks.List(context.Background(), PageParams{})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		var apiError *APIError
+		if !errors.As(err, &apiError) || apiError.Status != http.StatusSwitchingProtocols {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the call does not end")
+	}
+}
+
+func TestASuccessThatIsNotPosthornsIsAnError(t *testing.T) {
+	for _, body := range []string{"", "null", "[]", `"text"`, "7", "<html>", `{"id":`, "{}", `{"ok":true}`} {
+		client, _ := play(t, ClientOptions{}, answer(200, body), answer(200, body))
+		if got, err := client.Events.Send(context.Background(), EventParams{Type: "a", Data: 1}); err == nil {
+			t.Errorf("%q was taken for %+v", body, got)
+		}
+		if got, err := client.Events.SendBatch(context.Background(), []EventParams{{Type: "a"}}, ""); err == nil {
+			t.Errorf("%q was taken for %+v", body, got)
+		}
 	}
 }
 
@@ -321,7 +411,8 @@ func TestIDsAreEscapedInPaths(t *testing.T) {
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "3": 3 * time.Second, "-3": 0, "soon": 0, "Sat, 31 Jan 2026 12:00:05 GMT": 5 * time.Second,
+		"": 0, "3": 3 * time.Second, "-3": 0, "1.5": 0, "1e9": 0, "soon": 0,
+		"9999999999999999999999": (1<<33 - 1) * time.Second, "Sat, 31 Jan 2026 12:00:05 GMT": 5 * time.Second,
 		"Sat, 31 Jan 2026 11:00:00 GMT": 0,
 	} {
 		if got := readRetryAfter(text, now); got != want {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -49,10 +48,17 @@ func (e *Events) Send(ctx context.Context, params EventParams) (*Published, erro
 	}
 	idempotencyKey := params.IdempotencyKey
 	params.IdempotencyKey = ""
-	return resultOf[Published](ctx, e.client, call{
+	result, err := resultOf[Published](ctx, e.client, call{
 		method: http.MethodPost, path: "/v1/events", body: params, idempotencyKey: idempotencyKey, repeatable: true,
 	})
+	if err == nil && result.ID == "" {
+		return nil, errNotStored
+	}
+	return result, err
 }
+
+// errNotStored is for a success that some other server gives, which stores no events.
+var errNotStored = errors.New("posthorn: the answer is not Posthorn's, so the event may not be stored; check BaseURL")
 
 // SendBatch sends up to 1,000 events, all or none, and answers in their order. With an idempotencyKey a repeat of the
 // same batch is one batch; empty has one made, which covers the client's own retries.
@@ -74,6 +80,9 @@ func (e *Events) SendBatch(ctx context.Context, events []EventParams, idempotenc
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(result.Events) != len(events) {
+		return nil, errNotStored
 	}
 	return result.Events, nil
 }
@@ -99,11 +108,12 @@ type EventDetail struct {
 
 // Get gets an event by its id.
 func (e *Events) Get(ctx context.Context, id string) (*EventDetail, error) {
-	if id == "" {
-		return nil, errors.New("posthorn: the id of the event is empty")
+	segment, err := segmentOf("event", id)
+	if err != nil {
+		return nil, err
 	}
 	return resultOf[EventDetail](ctx, e.client, call{
-		method: http.MethodGet, path: "/v1/events/" + url.PathEscape(id), repeatable: true,
+		method: http.MethodGet, path: "/v1/events/" + segment, repeatable: true,
 	})
 }
 

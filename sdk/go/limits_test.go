@@ -33,6 +33,11 @@ func TestLimitsOfHeadersTimesAndSecrets(t *testing.T) {
 		"a text of 512 bytes as secret":    {FormatGrantiva, grantiva(signature), strings.Repeat("x", 512), VerifyNoMatch},
 		"a line break within base64":       {FormatStandard, http.Header{}, whsec[:20] + "\n" + whsec[20:], VerifyBadSecret},
 		"a secret without a line break":    {FormatStandard, http.Header{}, whsec, VerifyMissingHeader},
+		"white space of HTTP around":       {FormatGrantiva, grantiva(" \t" + signature + "\r\n"), secret, ""},
+		"other white space around":         {FormatGrantiva, grantiva("\u00a0" + signature), secret, VerifyBadHeader},
+		"other white space behind":         {FormatGrantiva, grantiva(signature + "\u0085"), secret, VerifyNoMatch},
+		"two headers joined":               {FormatGrantiva, grantiva("sha256=00, " + signature), secret, VerifyBadHeader},
+		"a byte order mark before a text":  {FormatGrantiva, grantiva(signature), "\ufeff" + secret, VerifyBadSecret},
 		"text that is not UTF-8 as secret": {FormatGrantiva, grantiva(signature), "a\xffb", VerifyBadSecret},
 	} {
 		err := Verify([]byte(body), test.header, VerifyOptions{

@@ -313,7 +313,7 @@ func TestLiveErrorsAreTyped(t *testing.T) {
 	if _, err := client.Events.Get(ctx, "evt_01KF0Z7J3TE5XAY2V8N4R6M0QC"); !HasCode(err, CodeNotFound) {
 		t.Errorf("got %v", err)
 	}
-	client.options.APIKey = "wrong"
+	client.authorize = func(header http.Header) { header.Set("Authorization", "Bearer wrong") }
 	if _, err := client.Webhooks.List(ctx, PageParams{}); !HasCode(err, CodeUnauthorized) {
 		t.Errorf("got %v", err)
 	}

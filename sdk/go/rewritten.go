@@ -8,7 +8,7 @@ import (
 )
 
 // maxRewriteBytes bounds what is spent on an explanation.
-const maxRewriteBytes = 1 << 20
+const maxRewriteBytes = 64 << 10
 
 // matchesRewritten tells whether a body that does not verify would, had it not been parsed and written again: it
 // takes back what the usual encoders do (white space, escapes for HTML or for all but ASCII, a line break at the end).

@@ -22,6 +22,9 @@ type key struct {
 	publicKey ed25519.PublicKey
 }
 
+// byteOrderMark comes along where a secret is read from a file that some editors wrote.
+const byteOrderMark = "\ufeff"
+
 const emptySecret = "is empty; is the variable set that it comes from?"
 
 // The readers below return what is wrong with a secret, or "". They never repeat the secret.
@@ -33,7 +36,8 @@ func readText(secret string) (key, string) {
 		return key{}, emptySecret
 	case !utf8.ValidString(secret):
 		return key{}, "is not UTF-8; give the text as it was shown"
-	case strings.TrimSpace(secret) != secret || strings.ContainsFunc(secret, unicode.IsControl):
+	case strings.TrimSpace(secret) != secret || strings.Trim(secret, byteOrderMark) != secret ||
+		strings.ContainsFunc(secret, unicode.IsControl):
 		return key{}, "has a line break, a control character, or white space at an end; paste it without"
 	case len(secret) > maxTextSecretBytes:
 		return key{}, fmt.Sprintf("has %d bytes; at most %d are allowed", len(secret), maxTextSecretBytes)

@@ -147,6 +147,10 @@ func (v *verifier) verifyHeader(s *scheme, name, value string, payload []byte) *
 	// A header is a list of signatures; those of other kinds are passed over.
 	var candidates []string
 	for _, item := range strings.Split(value, " ") {
+		if strings.HasSuffix(item, ",") {
+			// Proxies join two headers with a comma and a space, and no signature ends with a comma.
+			return refuse(VerifyBadHeader, "The header %s came more than once.", name)
+		}
 		if len(item) > len(s.prefix) && strings.HasPrefix(item, s.prefix) {
 			candidates = append(candidates, item[len(s.prefix):])
 		}
@@ -171,15 +175,10 @@ func (v *verifier) verifyHeader(s *scheme, name, value string, payload []byte) *
 	}
 	signed = append(signed, payload...)
 
-	if s.publicKey {
-		candidates = wellFormed(candidates)
-	}
 	matches := false
 	for _, k := range v.keys {
-		for _, candidate := range candidates {
-			if s.matches(k, signed, candidate) {
-				matches = true
-			}
+		if s.matches(k, signed, candidates) {
+			matches = true
 		}
 	}
 	if !matches {
@@ -192,26 +191,40 @@ func (v *verifier) verifyHeader(s *scheme, name, value string, payload []byte) *
 	return v.checkAge(signedAt)
 }
 
-func (s *scheme) matches(k key, signed []byte, candidate string) bool {
+// matches tells whether one of the candidates was made with the key.
+func (s *scheme) matches(k key, signed []byte, candidates []string) bool {
 	if s.publicKey {
-		signature, err := decodeBase64(candidate)
-		return err == nil && ed25519.Verify(k.publicKey, signed, signature)
+		return slices.ContainsFunc(wellFormed(candidates), func(signature []byte) bool {
+			return ed25519.Verify(k.publicKey, signed, signature)
+		})
 	}
+	// Once for all of them: anybody may send a header with thousands.
 	mac := hmac.New(sha256.New, k.hmac)
 	mac.Write(signed)
 	sum := mac.Sum(nil)
-	expected := hex.EncodeToString(sum)
+	expected := []byte(hex.EncodeToString(sum))
 	if s.base64 {
-		expected = base64.StdEncoding.EncodeToString(sum)
+		expected = []byte(base64.StdEncoding.EncodeToString(sum))
 	}
-	return hmac.Equal([]byte(expected), []byte(candidate))
+	matches := false
+	for _, candidate := range candidates {
+		if hmac.Equal(expected, []byte(candidate)) {
+			matches = true
+		}
+	}
+	return matches
 }
 
-// wellFormed are the first few that are as long as an ed25519 signature in base64.
-func wellFormed(candidates []string) []string {
-	length := base64.StdEncoding.EncodedLen(ed25519.SignatureSize)
-	fit := slices.DeleteFunc(candidates, func(candidate string) bool { return len(candidate) != length })
-	return fit[:min(len(fit), maxPublicKeyCandidates)]
+// wellFormed are the first few that can be ed25519 signatures in base64.
+func wellFormed(candidates []string) [][]byte {
+	var fit [][]byte
+	for _, candidate := range candidates {
+		signature, err := decodeBase64(candidate)
+		if err == nil && len(signature) == ed25519.SignatureSize && len(fit) < maxPublicKeyCandidates {
+			fit = append(fit, signature)
+		}
+	}
+	return fit
 }
 
 func (v *verifier) checkAge(signedAt int64) *VerifyError {
@@ -248,7 +261,8 @@ func (v *verifier) read(name string) (string, *VerifyError) {
 	case len(value) > maxHeaderLength:
 		return "", refuse(VerifyBadHeader, "The header %s is longer than %d characters.", name, maxHeaderLength)
 	}
-	return strings.TrimSpace(value), nil
+	// What HTTP calls white space (RFC 9110, section 5.6.3), and line breaks.
+	return strings.Trim(value, " \t\r\n"), nil
 }
 
 // readUnix takes digits alone: no sign, no space, and no more than twelve, as the sender writes them.

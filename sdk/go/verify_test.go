@@ -238,3 +238,20 @@ func FuzzVerify(f *testing.F) {
 		_ = VerifySignature(body, signature, secrets)
 	})
 }
+
+func TestTheHeadersOfOneRequestAreHashedOnceNotForEachSignatureInThem(t *testing.T) {
+	payload := make([]byte, 1<<20)
+	timed := func(candidates int) time.Duration {
+		header := http.Header{"X-Gravv-Signature": {strings.TrimSpace(strings.Repeat("x ", candidates))}}
+		began := time.Now()
+		err := Verify(payload, header, VerifyOptions{Format: FormatGravv, Secrets: []string{"a secret"}})
+		if codeOf(t, err) != VerifyNoMatch {
+			t.Fatal(err)
+		}
+		return time.Since(began)
+	}
+	timed(1)
+	if one, many := timed(1), timed(4000); many > 100*one {
+		t.Errorf("4,000 signatures took %v, one %v", many, one)
+	}
+}

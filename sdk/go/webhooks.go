@@ -2,7 +2,7 @@ package posthorn
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -139,10 +139,19 @@ func (w *Webhooks) PublicKeys(ctx context.Context, id string) ([]PublicKey, erro
 }
 
 func webhookPath(id, below string) (string, error) {
-	if id == "" {
-		return "", errors.New("posthorn: the id of the webhook is empty")
+	segment, err := segmentOf("webhook", id)
+	return "/v1/webhooks/" + segment + below, err
+}
+
+// segmentOf is an id as a part of a path. One that is empty or dots would name something else, all webhooks for one.
+func segmentOf(noun, id string) (string, error) {
+	switch id {
+	case "":
+		return "", fmt.Errorf("posthorn: the id of the %s is empty", noun)
+	case ".", "..":
+		return "", fmt.Errorf("posthorn: %q is not the id of any %s", id, noun)
 	}
-	return "/v1/webhooks/" + url.PathEscape(id) + below, nil
+	return url.PathEscape(id), nil
 }
 
 func webhookCall[Result any](ctx context.Context, w *Webhooks, id, below string, c call) (*Result, error) {

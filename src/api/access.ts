@@ -42,14 +42,17 @@ export class Access {
   /**
    * @param route what it asks for: the least role, and the scope that a key with scopes must have
    * @param credentials where the request says who it is from, as its face has it
+   * @param onIdentified told who it is before it is asked what they may, so that refusals are counted too
    */
   permit(
     headers: IncomingHttpHeaders,
     route: Pick<Route, 'role' | 'scope'>,
     credentials: Face['credentials'],
     request: { readonly method?: string | undefined },
+    onIdentified?: (principal: Principal) => void,
   ): Permit | Promise<Permit> {
     const principal = this.#identify(headers, credentials, request.method ?? 'GET');
+    onIdentified?.(principal);
     const needed = route.role;
     if (needed !== 'public' && !mayAct(principal.role, needed)) {
       throw new PosthornError(

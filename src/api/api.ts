@@ -81,8 +81,12 @@ export function createApi(options: ApiOptions): FastifyInstance {
     if (!(error instanceof PosthornError) || error.status === 500)
       log?.error({ err: error, requestId }, 'request.failed');
     else if (error.status > 500) log?.warn({ requestId, code: error.code, error: error.message }, 'request.failed');
-    else if (log?.isLevelEnabled('debug'))
-      log.debug({ requestId, code: error.code, error: error.message }, 'request.refused');
+    else if (log?.isLevelEnabled('debug')) {
+      const { code, fields, message } = error;
+      // What is wrong with a body can quote it, and with it a secret: only where it is wrong goes into the log.
+      const what = code === 'BAD_REQUEST' ? { fields: fields.map(({ field }) => field) } : { error: message };
+      log.debug({ requestId, code, ...what }, 'request.refused');
+    }
   }
   function refuse(cause: unknown, request: FastifyRequest, reply: FastifyReply): void {
     report(cause, request.id);

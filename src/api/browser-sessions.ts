@@ -5,6 +5,10 @@ import type { Store } from '../store/store.ts';
 import { hashKey } from './key-text.ts';
 
 const TOKEN_BYTES = 32;
+/** Of one member at once; the oldest ends for the next. Without an end, one viewer’s key could fill the memory. */
+const MAX_PER_MEMBER = 50;
+/** All of them are looked through for those that are over at most this often. */
+const SWEEP_EVERY_MS = 60_000;
 
 /**
  * The sessions of members in browsers, in memory as hashes. A cookie holds 256 random bits; what is kept is an HMAC of
@@ -16,6 +20,9 @@ export class BrowserSessions {
   readonly #isSecure: boolean;
   readonly #now: () => number;
   readonly #byHash = new Map<string, Session>();
+  /** Oldest first. */
+  readonly #byMember = new Map<Id, Session[]>();
+  #sweepFrom = 0;
 
   /** `isSecure`: cookies go over https alone, and are bound to this very host. */
   constructor(options: {
@@ -31,14 +38,19 @@ export class BrowserSessions {
   }
 
   async load(): Promise<void> {
+    const sessions = await this.#store.sessions.all(this.#now());
     this.#byHash.clear();
-    for (const session of await this.#store.sessions.all(this.#now())) this.#byHash.set(session.hash, session);
+    this.#byMember.clear();
+    for (const session of sessions.toSorted((a, b) => a.createdAt - b.createdAt)) this.#add(session);
   }
 
-  /** Begins a session of a member. The token is in the answer and nowhere else. */
+  /**
+   * Begins a session of a member, and ends their oldest where they have too many. The token is in the answer and
+   * nowhere else.
+   */
   async begin(member: Member, lastsMs: number): Promise<{ token: string; session: Session }> {
     const now = this.#now();
-    for (const [hash, { expiresAt }] of this.#byHash) if (expiresAt <= now) this.#byHash.delete(hash);
+    this.#sweep(now);
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
     const session: Session = {
       hash: hashKey(token, this.#pepper),
@@ -48,7 +60,8 @@ export class BrowserSessions {
       expiresAt: now + lastsMs,
     };
     await this.#store.sessions.create(session);
-    this.#byHash.set(session.hash, session);
+    const excess = this.#add(session).slice(0, -MAX_PER_MEMBER);
+    await Promise.all(excess.map((oldest) => this.end(oldest)));
     return { token, session };
   }
 
@@ -63,18 +76,41 @@ export class BrowserSessions {
   /** Ends a session at once. */
   async end(session: Session): Promise<void> {
     await this.#store.sessions.remove(session.hash);
-    this.#byHash.delete(session.hash);
+    this.#remove(session);
   }
 
   /** Forgets the sessions of a member who was removed; the store did so by itself. */
   forget(memberId: Id): void {
-    for (const [hash, session] of this.#byHash) if (session.memberId === memberId) this.#byHash.delete(hash);
+    for (const { hash } of this.#byMember.get(memberId) ?? []) this.#byHash.delete(hash);
+    this.#byMember.delete(memberId);
   }
 
   /** Value of a `Set-Cookie` header that begins a session, or with `''` ends it. */
   cookie(token: string, lastsMs: number): string {
     const secure = this.#isSecure ? '; Secure' : '';
     return `${this.#cookieName}=${token}; Path=/; Max-Age=${Math.floor(lastsMs / 1000)}; HttpOnly; SameSite=Lax${secure}`;
+  }
+
+  /** Its member's sessions with it. */
+  #add(session: Session): readonly Session[] {
+    const { hash, memberId } = session;
+    this.#byHash.set(hash, session);
+    const all = [...(this.#byMember.get(memberId) ?? []), session];
+    this.#byMember.set(memberId, all);
+    return all;
+  }
+
+  #remove({ hash, memberId }: Session): void {
+    this.#byHash.delete(hash);
+    const rest = (this.#byMember.get(memberId) ?? []).filter((session) => session.hash !== hash);
+    if (rest.length > 0) this.#byMember.set(memberId, rest);
+    else this.#byMember.delete(memberId);
+  }
+
+  #sweep(now: number): void {
+    if (now < this.#sweepFrom && this.#sweepFrom - now <= SWEEP_EVERY_MS) return;
+    this.#sweepFrom = now + SWEEP_EVERY_MS;
+    for (const session of this.#byHash.values()) if (session.expiresAt <= now) this.#remove(session);
   }
 
   /** A browser takes the `__Host-` one only with `Secure`, so that no other host of the domain can plant it. */

@@ -75,7 +75,7 @@ export const deliveryRoutes: readonly Route[] = [
     summary: 'Send a delivery again',
     description: 'The original bytes, signed anew; the attempt number goes on and the schedule begins anew.',
     answer: { status: 202, description: 'It is on its way.', schema: Delivery },
-    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED', 'PLAN_LIMIT_EXCEEDED'],
     async handle({ api, tenantId, params }) {
       return deliveryJson(await api.engine.deliveries.redeliver(tenantId, params.id));
     },

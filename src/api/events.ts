@@ -161,7 +161,7 @@ export const eventRoutes: readonly Route[] = [
     ),
     bodyIsOptional: true,
     answer: { status: 202, description: 'On their way.', schema: DeliveryCount },
-    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     handle({ api, tenantId, params, body }) {
       if (body.webhookId === undefined) return api.engine.events.replay(tenantId, params.id);
       const endpointId = endpointIdOf(api.engine, tenantId, body.webhookId);

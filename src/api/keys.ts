@@ -53,6 +53,7 @@ const KEY = /^bearer +([\x21-\x7e]{16,512})$/i;
 const TEXT = /^[\x21-\x7e]{16,512}$/;
 /** Headers remembered; only valid ones are, so that guessing does not push them out. */
 const MAX_REMEMBERED = 10_000;
+const PLAIN_LENGTH = 'Bearer '.length;
 /** A key's last use is noted at most this often, and written at most {@link FLUSH_MS} later. */
 const NOTE_EVERY_MS = 60_000;
 const FLUSH_MS = 5_000;
@@ -241,6 +242,8 @@ export class KeyVerifier {
     if (!found || (found.key && found.key.revokedAt !== null) || now >= found.expiresAt) {
       throw unauthorized('The API key is unknown, revoked or expired.');
     }
+    // Any number of spaces may stand before a key: remembered, such headers would fill the memory.
+    if (authorization.length - text.length > PLAIN_LENGTH) return found;
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
     this.#remembered.set(authorization, found);
     return found;

@@ -36,9 +36,10 @@ export function serve(
     config: { role },
     onRequest: async (request, reply) => {
       if (role === 'public') return;
-      const permit = await access.permit(request.raw.headers, route, face.credentials, request.raw);
+      const permit = await access.permit(request.raw.headers, route, face.credentials, request.raw, (principal) => {
+        if (isCounted(route)) count(rateLimits, principal, face, reply);
+      });
       permits.set(request, permit);
-      if (isCounted(route)) count(rateLimits, permit.principal, face, reply);
       if (route.method !== 'GET' && api.isStopping()) throw new PosthornError('SHUTTING_DOWN');
     },
     handler: async (request, reply) => {
@@ -89,7 +90,8 @@ function count(rateLimits: RateLimits, { keyId, memberId }: Principal, face: Fac
     limitHeaders(reply, taken.limit, taken.remaining, reset);
   } catch (error) {
     const seconds = (error as PosthornError).retryAfterSeconds ?? 1;
-    const reset = face.rateLimitReset === 'unix' ? Math.ceil(Date.now() / 1000) + seconds : seconds;
+    // The seconds are rounded up, and a minute ends with a whole one: the sum is its end exactly.
+    const reset = face.rateLimitReset === 'unix' ? Math.floor(Date.now() / 1000) + seconds : seconds;
     limitHeaders(reply, rateLimits.perMinute, 0, reset);
     throw error;
   }

@@ -25,7 +25,7 @@ export const sessionRoutes: readonly Route[] = [
     description:
       'An owner’s key begins one for any member, a personal key one for its own. The cookie in the answer is for a ' +
       'browser; an application that signs people in itself sets `token` as that cookie. A change needs a page of the ' +
-      'same origin.',
+      'same origin. A member has at most 50 at once: the oldest ends for the next.',
     body: Type.Object(
       {
         memberId: Type.Optional(Type.String({ description: '`mem_…`; default the member of the personal key.' })),

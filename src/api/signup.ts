@@ -1,7 +1,7 @@
-import { isIPv6 } from 'node:net';
 import Type from 'typebox';
 import { PosthornError } from '../errors.ts';
 import { newId } from '../model/id.ts';
+import { parseAddress, unmap } from '../transport/address.ts';
 import { checkPerson } from './people.ts';
 import { route, type Route } from './route.ts';
 import { nullable, oneOf, time } from './schema.ts';
@@ -70,6 +70,9 @@ export const signupRoutes: readonly Route[] = [
 ];
 
 /** An address as it is counted: of IPv6 its first half, since whoever has one address there has all that share it. */
-function networkOf(address: string): string {
-  return isIPv6(address) && !address.startsWith('::ffff:') ? address.split(':').slice(0, 4).join(':') : address;
+export function networkOf(text: string): string {
+  const address = parseAddress(text.replace(/%.*/, ''));
+  if (address === null) return text;
+  const { family, words } = unmap(address);
+  return family === 4 ? String(words[3]) : `${words[0]}:${words[1]}`;
 }

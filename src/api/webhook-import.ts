@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import type { EndpointInput, ImportInput } from '../delivery/engine.ts';
 import { publicEndpointId } from '../delivery/message.ts';
 import { badField, PosthornError, type FieldError } from '../errors.ts';
+import { parseId, prefixes } from '../model/id.ts';
 import { route, type ApiContext } from './route.ts';
 import { nullable, oneOf, time } from './schema.ts';
 import { parseTime } from './time.ts';
@@ -164,10 +165,12 @@ function readEnvelope(body: unknown): { rows: readonly unknown[]; dryRun: boolea
   return { rows: webhooks, dryRun };
 }
 
+/** Two spellings of one id are the same: a UUID in capitals, `wh_…`. */
 function claimId(places: Map<string, number>, id: string, index: number): void {
-  const before = places.get(id);
+  const spelledAlike = parseId(id, prefixes.endpoint) ?? id;
+  const before = places.get(spelledAlike);
   if (before !== undefined) throw badField('id', `is that of webhooks[${before}] too; give each its own`);
-  places.set(id, index);
+  places.set(spelledAlike, index);
 }
 
 /** Webhooks that the plan has room for now: a dry run keeps none, and so the engine sees each as the first. */

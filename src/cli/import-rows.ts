@@ -1,4 +1,5 @@
 import { parse as parseCsv } from 'csv-parse/sync';
+import { isTenantId } from '../model/tenant.ts';
 import { usage } from './failure.ts';
 
 /** An endpoint to import, as the API takes it. */
@@ -114,10 +115,10 @@ function readRow(number: number, fields: ReadonlyMap<string, unknown>, options: 
   const row: ImportRow = {};
   const source: SourceRow = { number, tenant: null, row, problem: null };
   if (options.tenantColumn !== null) {
-    const tenant = fields.get(options.tenantColumn);
-    if (typeof tenant === 'string' && tenant !== '') source.tenant = tenant;
-    else if (typeof tenant === 'number') source.tenant = String(tenant);
-    else source.problem = `${options.tenantColumn}: names no tenant`;
+    const value = fields.get(options.tenantColumn);
+    const tenant = typeof value === 'number' ? String(value) : value;
+    if (typeof tenant === 'string' && isTenantId(tenant)) source.tenant = tenant;
+    else source.problem = `${options.tenantColumn}: names no tenant; their ids are letters, digits and . _ : -`;
   }
   for (const field of importFields as readonly (keyof typeof usualNames)[]) {
     const value = find(fields, field, options.columns);

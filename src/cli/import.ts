@@ -1,9 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import type { Command } from 'commander';
 import { callApi, type Connection } from './client.ts';
 import { connectionOf, withConnection, type ConnectionOptions } from './connection.ts';
-import { usage } from './failure.ts';
+import { ApiFailure, usage } from './failure.ts';
 import { importFields, readImportRows, type SourceRow } from './import-rows.ts';
 import type { SetExitCode } from './program.ts';
 import { count, plain, print, printError, printJson, styled } from './terminal.ts';
@@ -17,8 +18,9 @@ interface ImportOptions extends ConnectionOptions {
   map: readonly string[];
 }
 
-/** Rows sent in one request. */
+/** Rows sent in one request, and their characters: what a server takes as it is set up by itself. */
 const SLICE = 200;
+const SLICE_CHARACTERS = 256 * 1024;
 
 type Status = 'created' | 'exists' | 'invalid';
 
@@ -78,32 +80,77 @@ async function importEndpoints(file: string, options: ImportOptions): Promise<nu
     wireFormat: options.wireFormat ?? null,
   });
   const dryRun = options.dryRun === true;
-  const outcomes = await send(connection, rows, dryRun);
-  report(outcomes, dryRun, options.json === true);
+  const { outcomes, failure } = await send(connection, rows, dryRun);
+  // Secrets were made that are shown this once: also where it ended before its end.
+  if (failure === null || outcomes.length > 0) report(outcomes, dryRun, options.json === true);
+  if (failure !== null) throw failure;
   return outcomes.some(({ status }) => status === 'invalid') ? 1 : 0;
 }
 
-/** One tenant after the other, in slices. */
-async function send(connection: Connection, rows: readonly SourceRow[], dryRun: boolean): Promise<Outcome[]> {
+/**
+ * One tenant after the other, in slices. A tenant that the server refuses stops no other.
+ * @returns what became of the rows in their order, and what stopped it before its end
+ */
+async function send(
+  connection: Connection,
+  rows: readonly SourceRow[],
+  dryRun: boolean,
+): Promise<{ outcomes: Outcome[]; failure: Error | null }> {
   const outcomes: Outcome[] = rows
     .filter(({ problem }) => problem !== null)
-    .map(({ number, tenant, problem }) => {
-      const [field = '', message = ''] = problem!.split(/: (.*)/s);
-      return { row: number, tenant, status: 'invalid', id: null, errors: [{ field, message }] };
+    .map((source) => {
+      const [field = '', message = ''] = source.problem!.split(/: (.*)/s);
+      return invalid(source, field, message);
     });
   const readable = rows.filter(({ problem }) => problem === null);
-  const tenants = Map.groupBy(readable, ({ tenant }) => tenant);
   let done = 0;
-  for (const [tenant, ofTenant] of tenants) {
-    for (let at = 0; at < ofTenant.length; at += SLICE) {
-      const slice = ofTenant.slice(at, at + SLICE);
+  let failure: Error | null = null;
+  for (const slice of slicesOf(readable)) {
+    const { tenant } = slice[0]!;
+    try {
       outcomes.push(...(await sendSlice({ ...connection, tenant: tenant ?? connection.tenant }, slice, dryRun)));
-      done += slice.length;
-      if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${readable.length}`);
+    } catch (error) {
+      const subject = subjectOf(error, slice);
+      if (subject === null) {
+        failure = error as Error;
+        break;
+      }
+      outcomes.push(...slice.map((source) => invalid(source, subject, (error as Error).message)));
     }
+    done += slice.length;
+    if (process.stderr.isTTY) process.stderr.write(`\r${done} of ${readable.length}`);
   }
   if (process.stderr.isTTY) process.stderr.write('\n');
-  return outcomes.sort((a, b) => a.row - b.row);
+  return { outcomes: outcomes.sort((a, b) => a.row - b.row), failure };
+}
+
+function invalid({ number, tenant }: SourceRow, field: string, message: string): Outcome {
+  return { row: number, tenant, status: 'invalid', id: null, errors: [{ field, message }] };
+}
+
+/** Rows of one tenant each, as many as one request can hold. */
+function slicesOf(rows: readonly SourceRow[]): SourceRow[][] {
+  const slices: SourceRow[][] = [];
+  for (const ofTenant of Map.groupBy(rows, ({ tenant }) => tenant).values()) {
+    let room = 0;
+    for (const source of ofTenant) {
+      const size = JSON.stringify(source.row).length;
+      if (size > room || slices.at(-1)!.length === SLICE) {
+        slices.push([]);
+        room = SLICE_CHARACTERS;
+      }
+      slices.at(-1)!.push(source);
+      room -= size;
+    }
+  }
+  return slices;
+}
+
+/** What a refusal is about that concerns these rows alone: their tenant, or one that is too large. Null: anything else. */
+function subjectOf(error: unknown, slice: readonly SourceRow[]): 'tenant' | 'row' | null {
+  if (!(error instanceof ApiFailure)) return null;
+  if (error.status === 413 && slice.length === 1) return 'row';
+  return slice[0]!.tenant !== null && [400, 403, 404].includes(error.status) ? 'tenant' : null;
 }
 
 async function sendSlice(connection: Connection, slice: readonly SourceRow[], dryRun: boolean): Promise<Outcome[]> {
@@ -142,12 +189,16 @@ function report(outcomes: readonly Outcome[], dryRun: boolean, json: boolean): v
 }
 
 function readInput(file: string): string {
+  let bytes: Buffer;
   try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8');
+    bytes = readFileSync(file === '-' ? 0 : file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw usage(code === 'ENOENT' ? `there is no file ${file}` : `${file} cannot be read: ${message}`);
   }
+  // Read as if it were, its letters would be lost without a word.
+  if (!isUtf8(bytes)) throw usage(`${file === '-' ? 'what comes in' : file} is not UTF-8; save it as UTF-8`);
+  return bytes.toString('utf8');
 }
 
 function formatOf(file: string, given: string | undefined): 'json' | 'csv' {

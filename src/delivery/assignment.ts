@@ -43,10 +43,13 @@ export class Assignment {
     }
   }
 
-  /** They are durable: off they go. */
-  enter(message: EventMessage, claims: Claims): void {
-    for (const { line, id } of this.#reserved)
-      this.#lines.enter(line, { id, attemptCount: 0, scheduleStart: 0, message });
+  /** They are durable: off they go. `stored`: where not all of them were stored, those that were. */
+  enter(message: EventMessage, claims: Claims, stored: ReadonlySet<Id> | null = null): void {
+    for (const { line, id } of this.#reserved) {
+      if (stored === null || stored.has(id))
+        this.#lines.enter(line, { id, attemptCount: 0, scheduleStart: 0, message });
+      else this.#lines.release(line, this.#bytes);
+    }
     for (const line of this.#spilled) claims.hasBacklog(line);
   }
 

@@ -158,9 +158,9 @@ export function createEngine(options: EngineOptions): RunningEngine {
   return {
     publish: (tenantId, input) => publisher.publish(tenantId, input),
     publishBatch: (tenantId, inputs) => publisher.publishBatch(tenantId, inputs),
-    events: new Events({ store, subscriptions, lines, claims, worker, redeliveries, plans, now }),
+    events: new Events({ store, subscriptions, lines, claims, worker, redeliveries, plans, quotas, now }),
     endpoints,
-    deliveries: new Deliveries({ store, subscriptions, redeliveries, plans, outcomes: worker.outcomes, now }),
+    deliveries: new Deliveries({ store, subscriptions, redeliveries, plans, quotas, outcomes: worker.outcomes, now }),
     eventTypes,
     tenants,
     plans,

@@ -9,6 +9,7 @@ import type { DeliveryVerbs } from './engine.ts';
 import { publicEndpointId } from './message.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Plans } from './plans.ts';
+import type { Quotas } from './quotas.ts';
 import type { Redeliveries } from './redeliveries.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 
@@ -20,6 +21,7 @@ export interface DeliveriesOptions {
   subscriptions: Subscriptions;
   redeliveries: Redeliveries;
   plans: Plans;
+  quotas: Quotas;
   outcomes: Outcomes;
   now: () => number;
 }
@@ -119,7 +121,7 @@ export class Deliveries implements DeliveryVerbs {
     }
     if (options.dryRun) return { deliveries: await this.#o.redeliveries.count({ ...filter, status }) };
     this.#o.plans.require(filter.tenantId, 'webhooks', 'replay');
-    return this.#o.redeliveries.start({ ...filter, status }, options.ratePerSecond);
+    return this.#o.redeliveries.start({ ...filter, status }, { ratePerSecond: options.ratePerSecond });
   }
 
   async acknowledge(tenantId: string, id: string): Promise<DeliveryRow> {
@@ -141,8 +143,8 @@ export class Deliveries implements DeliveryVerbs {
   }
 
   /** Throws INVALID_STATE where its endpoint is deleted or disabled, PLAN_FEATURE_REQUIRED where the plan lacks `webhooks`. */
-  #requireSendable({ tenantId, endpointId, endpointOwnId }: DeliveryRow): LiveEndpoint {
-    const { plans, subscriptions } = this.#o;
+  #requireSendable({ tenantId, endpointId, endpointOwnId, status, reason }: DeliveryRow): LiveEndpoint {
+    const { plans, quotas, subscriptions } = this.#o;
     plans.require(tenantId, 'webhooks');
     const webhook = publicEndpointId({ id: endpointId, ownId: endpointOwnId });
     const live = subscriptions.get(tenantId, endpointId);
@@ -153,6 +155,12 @@ export class Deliveries implements DeliveryVerbs {
       );
     if (!live.endpoint.isActive)
       throw new PosthornError('INVALID_STATE', `The webhook ${webhook} is disabled; enable it first.`);
+    if (status === 'held' && reason === 'over_quota' && quotas.isOver(tenantId)) {
+      throw new PosthornError(
+        'PLAN_LIMIT_EXCEEDED',
+        `The events that the plan ${JSON.stringify(plans.of(tenantId)?.name)} sends in a day are used up: this is held until the next UTC day, or until the plan allows more.`,
+      );
+    }
     return live;
   }
 }

@@ -59,9 +59,11 @@ export interface FieldContext {
 export function checkEndpointFields<T extends Partial<EndpointInput>>(input: T, context: FieldContext): T {
   const fields = { ...input };
   if (input.url !== undefined) fields.url = checkedUrl(input.url, context.policy);
+  if (input.events !== undefined && !Array.isArray(input.events)) throw badField('events', 'must be a list');
   if (input.events !== undefined) fields.events = checkedEvents(input.events, context.eventTypes);
-  if (input.description != null && input.description.length > MAX_DESCRIPTION) {
-    throw badField('description', `must be at most ${MAX_DESCRIPTION} characters`);
+  const { description } = input;
+  if (description != null && !(typeof description === 'string' && description.length <= MAX_DESCRIPTION)) {
+    throw badField('description', `must be text of at most ${MAX_DESCRIPTION} characters`);
   }
   if (input.wireFormat != null) checkWireFormat(input.wireFormat);
   if (input.retryScheduleMs != null) {
@@ -74,7 +76,9 @@ export function checkEndpointFields<T extends Partial<EndpointInput>>(input: T, 
   inRange('timeout', input.timeoutMs, MIN_TIMEOUT_MS, MAX_TIMEOUT_MS, 'must be from 500ms to 60s');
   inRange('concurrency', input.concurrency, 1, MAX_CONCURRENCY, `must be a whole number from 1 to ${MAX_CONCURRENCY}`);
   const metadata = Object.entries(input.metadata ?? {});
-  if (metadata.length > MAX_METADATA || metadata.some(([name, value]) => name.length > 64 || value.length > 512)) {
+  const isUnfit = ([name, value]: [string, unknown]): boolean =>
+    name.length > 64 || typeof value !== 'string' || value.length > 512;
+  if (metadata.length > MAX_METADATA || metadata.some(isUnfit)) {
     throw badField('metadata', `must be at most ${MAX_METADATA} names of 64 characters with values of 512`);
   }
   return fields;
@@ -91,6 +95,7 @@ export function checkForFormat(
     if (problem !== null) throw badField('headers', problem);
   }
   if (secret !== null) {
+    if (typeof secret !== 'string') throw badField('secret', 'must be text');
     const problem = format.checkSecret(secret);
     if (problem !== null) throw badField('secret', problem.replace(/^secret:? /, ''));
   }

@@ -9,6 +9,7 @@ const OWN_ID = /^[\x21-\x7e]{1,128}$/;
 const UUID_LENGTH = 36;
 /** Until when a previous secret signs that came without an end. */
 const GRACE_MS = 86_400_000;
+const MAX_GRACE_MS = 30 * GRACE_MS;
 
 /**
  * An endpoint of another system as it will be here: its id, secrets, state and age stay.
@@ -56,7 +57,9 @@ function previousSecret(fields: ImportInput, at: number): Secret | null {
     return null;
   }
   if (secret == null) throw badField('secret', 'must be given beside "previousSecret"');
-  if (end != null && !Number.isSafeInteger(end)) throw badField('previousSecretExpiresAt', 'must be a time');
+  if (end != null && !(Number.isSafeInteger(end) && end <= at + MAX_GRACE_MS)) {
+    throw badField('previousSecretExpiresAt', 'must be a time, at most 30 days from now');
+  }
   const expiresAt = end ?? at + GRACE_MS;
   return expiresAt > at && value !== secret ? { id: newId(at), value, createdAt: at, expiresAt } : null;
 }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { badField, notFound, PosthornError } from '../errors.ts';
 import type { DeliveryStatus } from '../model/delivery.ts';
 import type { DisabledReason, Endpoint } from '../model/endpoint.ts';
-import type { Id } from '../model/id.ts';
+import { parseId, prefixes, type Id } from '../model/id.ts';
 import type { Plan } from '../model/tenant.ts';
 import type { CreateEndpointOutcome, Store } from '../store/store.ts';
 import type { GuardPolicy, Sender } from '../transport/transport.ts';
@@ -151,7 +151,9 @@ export class Endpoints implements EndpointVerbs {
 
   publicKeys(id: string): readonly PublicKey[] {
     const { subscriptions, now } = this.#o;
-    const live = subscriptions.anywhere(id);
+    // By the id that is unique over all tenants: an own id may be several tenants'.
+    const parsed = parseId(id, prefixes.endpoint);
+    const live = parsed && subscriptions.find(parsed);
     if (!live) throw notFound('webhook', id);
     const at = now();
     return live.endpoint.secrets.flatMap(({ value, createdAt, expiresAt }) => {
@@ -272,8 +274,8 @@ export class Endpoints implements EndpointVerbs {
   /** The endpoint that has the id already, of any tenant, or this tenant's with the same own id. */
   #sameId({ tenantId, id, ownId }: Endpoint): Endpoint | null {
     const { subscriptions } = this.#o;
-    const live = ownId === null ? subscriptions.find(id) : subscriptions.named(tenantId, ownId);
-    return live?.endpoint ?? null;
+    const owned = ownId === null ? null : subscriptions.named(tenantId, ownId);
+    return (owned ?? subscriptions.find(id))?.endpoint ?? null;
   }
 
   async #store(
@@ -303,7 +305,10 @@ export class Endpoints implements EndpointVerbs {
       subscriptions.get(tenantId, endpointId)?.endpoint ?? (await store.endpoints.get(tenantId, endpointId));
     if (!endpoint) throw conflict('for a webhook that has been deleted since');
     if (isOtherSecret(endpoint, input.secret)) throw conflict('with another secret');
-    return { endpoint, secret: originalSecret(endpoint) ?? endpoint.secrets[0]!.value, replayed: true };
+    // A newer one is not for whoever holds the key of the first request.
+    const secret = originalSecret(endpoint);
+    if (secret === null) throw conflict('for a webhook whose secret has been changed since');
+    return { endpoint, secret, replayed: true };
   }
 
   /** Reads, changes, stores and puts in force, after the changes of this endpoint that came before. Null changes nothing. */

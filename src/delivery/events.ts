@@ -9,6 +9,7 @@ import { FAN_OUT_SLICE } from './fan-out.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage } from './message.ts';
 import type { Plans } from './plans.ts';
+import type { Quotas } from './quotas.ts';
 import { ownIdKey } from './publish.ts';
 import type { Redeliveries } from './redeliveries.ts';
 import type { Subscriptions } from './subscriptions.ts';
@@ -22,6 +23,7 @@ export interface EventsOptions {
   worker: Worker;
   redeliveries: Redeliveries;
   plans: Plans;
+  quotas: Quotas;
   now: () => number;
 }
 
@@ -53,7 +55,7 @@ export class Events implements EventVerbs {
   }
 
   async replay(tenantId: string, id: string, options: { endpointId?: Id } = {}): Promise<{ deliveries: number }> {
-    const { store, subscriptions, lines, claims, worker, redeliveries, plans, now } = this.#o;
+    const { store, subscriptions, lines, claims, worker, redeliveries, plans, quotas, now } = this.#o;
     const event = await this.get(tenantId, id);
     plans.require(tenantId, 'webhooks', 'replay');
     if (options.endpointId !== undefined && !subscriptions.get(tenantId, options.endpointId)) {
@@ -66,27 +68,33 @@ export class Events implements EventVerbs {
     const missed = subscriptions
       .match(tenantId, event.type)
       .filter(({ endpoint }) => isAskedFor(endpoint.id) && !reached.has(endpoint.id));
-    const again = await redeliveries.start({
+    const filter = {
       tenantId,
       eventId: event.id,
-      status: ['delivered', 'dead_letter', 'held', 'pending'],
+      status: ['delivered', 'dead_letter', 'held', 'pending'] as const,
       ...(options.endpointId === undefined ? {} : { endpointId: options.endpointId }),
-    });
+    };
+    const again = await redeliveries.count(filter);
 
     const message = new EventMessage(event);
+    let added = 0;
     for (let i = 0; i < missed.length; i += FAN_OUT_SLICE) {
       const present = subscriptions.present(missed.slice(i, i + FAN_OUT_SLICE));
-      const assignment = new Assignment(lines, event, present, now(), false); // asked for by hand: no quota holds it
+      const assignment = new Assignment(lines, event, present, now(), quotas.stillHolds(event));
+      let stored: Set<Id>;
       try {
-        await store.addDeliveries(tenantId, event.id, assignment.deliveries, now());
+        stored = new Set(await store.addDeliveries(tenantId, event.id, assignment.deliveries, now()));
       } catch (error) {
         assignment.giveUp();
         throw error;
       }
-      assignment.enter(message, claims);
+      assignment.enter(message, claims, stored);
+      added += stored.size;
       worker.pump();
     }
-    return { deliveries: again.deliveries + missed.length };
+    // Not those that have just been added: they are on their way.
+    if (again > 0) redeliveries.begin(filter, now(), { only: reached });
+    return { deliveries: again + added };
   }
 
   async #endpointsOf(event: Event): Promise<Set<Id>> {

@@ -97,7 +97,7 @@ export class Publisher {
         'must be a name like "order.created": segments of letters, digits, "_" and "-", joined by dots, 128 characters at most',
       );
     }
-    if (input.id != null && !OWN_ID.test(input.id)) {
+    if (input.id != null && !(typeof input.id === 'string' && OWN_ID.test(input.id))) {
       throw badField(`${path}id`, 'must be 1 to 128 visible ASCII characters, without spaces and full stops');
     }
     if (input.id?.toLowerCase().startsWith(prefixes.event)) {

@@ -59,7 +59,10 @@ export class Quotas {
   /** The event counted at `at` was not stored, or was stored before. */
   giveBack(tenantId: string, at: number): void {
     const counter = this.#counters.get(tenantId);
-    if (counter?.day === dayOf(at)) counter.used--;
+    if (counter?.day !== dayOf(at)) return;
+    counter.used--;
+    // One that came meanwhile was held for a place that is free now.
+    if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
   }
 
   /**

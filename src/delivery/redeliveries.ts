@@ -23,6 +23,15 @@ export interface RedeliveriesOptions {
   now: () => number;
 }
 
+type BulkFilter = DeliveryFilter & { status: readonly DeliveryStatus[] };
+
+export interface BulkOptions {
+  /** Spreads the due times; null = all at once. */
+  ratePerSecond?: number | null;
+  /** The endpoints whose deliveries are meant; absent = of any. */
+  only?: ReadonlySet<Id>;
+}
+
 /** Makes deliveries due again: one at a request, or all that a filter matches, in slices that disturb nobody. */
 export class Redeliveries {
   readonly #o: RedeliveriesOptions;
@@ -55,22 +64,25 @@ export class Redeliveries {
   }
 
   /**
-   * Starts making everything due that matches now; later matches are not touched, nor what belongs to a disabled or
-   * deleted endpoint, nor what the tenant's quota holds, unless one event is asked for by its id. `ratePerSecond` spreads the due times. A crash leaves the rest as it was: the same call takes it up.
+   * Starts making everything due that matches now; later deliveries are not touched, nor what belongs to a disabled or
+   * deleted endpoint, nor what the tenant's quota holds. A crash leaves the rest as it was: the same call takes it up.
    */
-  async start(
-    filter: DeliveryFilter & { status: readonly DeliveryStatus[] },
-    ratePerSecond: number | null = null,
-  ): Promise<{ deliveries: number }> {
+  async start(filter: BulkFilter, options: BulkOptions = {}): Promise<{ deliveries: number }> {
+    const startedAt = this.#o.now(); // not when its turn comes: what others made until then is none of its business
     const deliveries = await this.count(filter);
-    if (deliveries > 0)
-      this.#chain = this.#chain.then(() => this.#run(filter, ratePerSecond === null ? 0 : 1000 / ratePerSecond));
+    if (deliveries > 0) this.begin(filter, startedAt, options);
     return { deliveries };
   }
 
-  async #run(filter: DeliveryFilter, spacingMs: number): Promise<void> {
+  /** The same without counting first; `startedAt`: deliveries made later (epoch ms) are not touched. */
+  begin(filter: BulkFilter, startedAt: number, options: BulkOptions = {}): void {
+    this.#chain = this.#chain.then(() => this.#run(filter, startedAt, options));
+  }
+
+  async #run(filter: BulkFilter, startedAt: number, { ratePerSecond = null, only }: BulkOptions): Promise<void> {
     const { store, claims, log, now } = this.#o;
-    const startedAt = now();
+    const spacingMs = ratePerSecond === null ? 0 : 1000 / ratePerSecond;
+    const beganAt = now();
     let sent = 0;
     for (let before: Id | null = null; !this.#isStopped;) {
       try {
@@ -80,12 +92,12 @@ export class Redeliveries {
         );
         if (rows.length === 0) break;
         const last = rows.at(-1)!.id;
-        const sendable = rows.filter((row) => this.#mayGo(row, filter));
+        const sendable = rows.filter((row) => this.#mayGo(row, filter) && (!only || only.has(row.endpointId)));
         if (sendable.length === 0) {
           before = last;
           continue;
         }
-        const dueAt = startedAt + Math.round(sent * spacingMs);
+        const dueAt = beganAt + Math.round(sent * spacingMs);
         const moved = await store.redeliver({
           tenantId: filter.tenantId,
           deliveryIds: sendable.map(({ id }) => id),
@@ -110,11 +122,11 @@ export class Redeliveries {
     log.info({ tenant: filter.tenantId, deliveries: sent }, 'redelivery.started');
   }
 
-  #mayGo({ endpointId, status, reason }: DeliveryRow, { tenantId, eventId }: DeliveryFilter): boolean {
+  #mayGo({ endpointId, status, reason }: DeliveryRow, { tenantId }: DeliveryFilter): boolean {
     const { subscriptions, quotas } = this.#o;
     if (!subscriptions.get(tenantId, endpointId)?.endpoint.isActive) return false;
-    // Else a bulk redelivery would be the way round every quota.
-    return status !== 'held' || reason !== 'over_quota' || eventId !== undefined || !quotas.isOver(tenantId);
+    // Else a redelivery would be the way round every quota.
+    return status !== 'held' || reason !== 'over_quota' || !quotas.isOver(tenantId);
   }
 
   #fetch(tenantId: string, endpointId: Id): void {

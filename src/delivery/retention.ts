@@ -12,8 +12,8 @@ const BREATHER_MS = 20;
 
 export interface RetentionOptions {
   store: Store;
-  plans: Pick<Plans, 'of'>;
-  tenants: Pick<Tenants, 'list'>;
+  plans: Pick<Plans, 'of' | 'list'>;
+  tenants: Pick<Tenants, 'all'>;
   /** Of tenants whose plan says nothing; 0 = for ever. */
   retentionDays: number;
   log: Logger;
@@ -43,24 +43,34 @@ export class Retention {
 
   /** One sweep now; resolves to the number of events deleted. */
   async sweep(): Promise<number> {
-    const { store, plans, tenants, retentionDays, now } = this.#o;
-    const at = now();
-    const limitOf = (days: number): number | null => (days > 0 ? at - days * DAY_MS : null);
-    const beforeOf = new Map<string, number | null>();
-    for (const { id } of tenants.list()) {
-      const days = plans.of(id)?.retentionDays ?? retentionDays;
-      if (days !== retentionDays) beforeOf.set(id, limitOf(days));
-    }
-    const before = limitOf(retentionDays) ?? 0; // nothing is that old
-    if (before === 0 && [...beforeOf.values()].every((limit) => limit === null)) return 0;
+    const at = this.#o.now();
     let events = 0;
     while (!this.#isStopped) {
-      const deleted = await store.prune({ before, beforeOf, limit: SLICE });
+      // Anew for every slice: a sweep can take long, and whoever is promised more days meanwhile keeps them.
+      const limits = this.#limits(at);
+      if (!limits) break;
+      const deleted = await this.#o.store.prune({ ...limits, limit: SLICE });
       if (deleted === 0) break;
       events += deleted;
       await new Promise((resolve) => setTimeout(resolve, BREATHER_MS));
     }
     return events;
+  }
+
+  /** Before when events go, of tenants in general and of those whose plan says otherwise; null where all of them stay. */
+  #limits(at: number): { before: number; beforeOf: Map<string, number | null> } | null {
+    const { plans, tenants, retentionDays } = this.#o;
+    const limitOf = (days: number): number | null => (days > 0 ? at - days * DAY_MS : null);
+    const before = limitOf(retentionDays) ?? 0; // nothing is that old
+    const beforeOf = new Map<string, number | null>();
+    if (plans.list().some((plan) => plan.retentionDays !== null)) {
+      for (const { id } of tenants.all()) {
+        const days = plans.of(id)?.retentionDays ?? retentionDays;
+        if (days !== retentionDays) beforeOf.set(id, limitOf(days));
+      }
+    }
+    const isEndless = before === 0 && [...beforeOf.values()].every((limit) => limit === null);
+    return isEndless ? null : { before, beforeOf };
   }
 
   #next(afterMs: number): void {

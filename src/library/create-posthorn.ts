@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import type { NewKey } from '../api/keys.ts';
 import type { Engine } from '../delivery/engine.ts';
+import { PosthornError } from '../errors.ts';
 import { createPosthornServer } from '../posthorn.ts';
 import { Attempts } from './attempts.ts';
 import type { Catalogue, DataOf, EventName } from './catalogue.ts';
@@ -62,19 +63,19 @@ export function createPosthorn<const Types extends Catalogue = Catalogue>(
   const { config, graceMs, cleanUp } = prepare(options);
   const log = options.logger ?? pino({ level: 'silent' });
   const server = createPosthornServer(config, { logger: log, isEmbedded: true });
-  const engine: Engine = server.engine;
-  const deliveries = new Deliveries<Types>(engine);
+  const { engine } = server;
   /** Declared by decorators before the store was open. */
   const declared = new Map<string, { description: string | null; schema: object | null }>();
+  let phase: 'new' | 'started' | 'stopped' = 'new';
   let started: Promise<void> | null = null;
-  let isStarted = false;
+  let stopped: Promise<void> | null = null;
   let declaring: Promise<unknown> = Promise.resolve();
   let disconnect = (): void => {};
 
   const sink: EventSink = {
     declare(name, declaration) {
       declared.set(name, declaration);
-      if (!isStarted) return;
+      if (phase !== 'started') return;
       declaring = declaring
         .then(() => putType(name, declaration))
         .catch((error: unknown) => {
@@ -82,6 +83,7 @@ export function createPosthorn<const Types extends Catalogue = Catalogue>(
         });
     },
     async dispatchReturned(name, value, { tenantId }) {
+      await started;
       await declaring;
       const whose = typeof tenantId === 'function' ? tenantId(value as never) : tenantId;
       const event = { type: name, payload: value, tenantId: whose ?? null } as WebhookEvent<Types, EventName<Types>>;
@@ -102,36 +104,58 @@ export function createPosthorn<const Types extends Catalogue = Catalogue>(
   }
 
   async function start(): Promise<void> {
-    await server.start();
-    for (const [name, schema] of Object.entries(options.events ?? {})) {
-      const { description } = schema as { description?: string };
-      await putType(name, { description: description ?? null, schema: JSON.parse(JSON.stringify(schema)) as object });
+    try {
+      await server.start();
+      for (const [name, schema] of Object.entries(options.events ?? {})) {
+        const { description } = schema as { description?: string };
+        await putType(name, { description: description ?? null, schema: JSON.parse(JSON.stringify(schema)) as object });
+      }
+      disconnect = connect(sink);
+      for (const [name, declaration] of declared) await putType(name, declaration);
+      phase = 'started';
+    } catch (error) {
+      await end();
+      throw error;
     }
-    isStarted = true;
-    disconnect = connect(sink);
-    for (const [name, declaration] of declared) await putType(name, declaration);
-    await declaring;
   }
+
+  async function end(): Promise<void> {
+    disconnect();
+    await server.stop();
+    phase = 'stopped';
+    cleanUp();
+  }
+
+  async function stop(): Promise<void> {
+    await started?.catch(() => undefined);
+    await end();
+  }
+
+  /** The engine while it runs: before, a verb is a mistake of the program; afterwards, an Err. */
+  const running = new Proxy<Engine>(engine, {
+    get(target, name) {
+      if (phase === 'new') throw new Error('Posthorn is not started; await start() first.');
+      if (phase === 'stopped') throw new PosthornError('SHUTTING_DOWN', 'Posthorn was stopped.');
+      return Reflect.get(target, name) as unknown;
+    },
+  });
+  const deliveries = new Deliveries<Types>(running);
 
   return {
     start: () => (started ??= start()),
-    async stop() {
-      disconnect();
-      await started?.catch(() => undefined);
-      await server.stop();
-      cleanUp();
-    },
-    subscriptions: new Subscriptions(engine, graceMs),
+    stop: () => (stopped ??= stop()),
+    subscriptions: new Subscriptions(running, graceMs),
     deliveries,
-    attempts: new Attempts(engine),
-    deadLetters: new DeadLetters(engine),
+    attempts: new Attempts(running),
+    deadLetters: new DeadLetters(running),
     publish: (type, data, more = {}) => deliveries.dispatch({ ...more, type, payload: data }),
     verify,
     webhookEvent: webhookEventOf(sink),
     handler: (mount) => createHandler(() => server.door(), mount),
-    fetch: async (request, mount) => handleFetch(await server.door(), request, mount),
+    fetch: (request, mount) => handleFetch(() => server.door(), request, mount),
     createKey: (key) =>
       attempt(async () => {
+        void running.tenants; // only while it runs
         const { id, key: text } = await server.createKey(key);
         return { id, key: text };
       }),

@@ -1,6 +1,7 @@
 import type { Engine, PublishInput } from '../delivery/engine.ts';
-import { badField, notFound } from '../errors.ts';
+import { badField, notFound, PosthornError } from '../errors.ts';
 import { prefixes } from '../model/id.ts';
+import { JsonError, parseStrictJson } from '../model/json.ts';
 import type { Catalogue, DataOf, EventName } from './catalogue.ts';
 import { attempt, type Result } from './result.ts';
 import { ensureTenant, tenantOf } from './tenancy.ts';
@@ -30,6 +31,9 @@ export interface Dispatched {
   /** It was dispatched before, under the same id or key. */
   duplicate: boolean;
 }
+
+/** As JSON, characters. Every event is kept in memory while it is sent, and goes to each subscription. */
+const MAX_PAYLOAD = 16 * 1024 * 1024;
 
 /** The verbs on deliveries: `posthorn.deliveries`. */
 export class Deliveries<Types extends Catalogue> {
@@ -79,16 +83,25 @@ export class Deliveries<Types extends Catalogue> {
   }
 }
 
+/** The payload as receivers see it, which the schema checks: dates are text by then, members without a value are gone. */
 function jsonOf(payload: unknown): { data: string; value: unknown } {
   let data: string | undefined;
   try {
     data = JSON.stringify(payload);
   } catch (cause) {
-    throw badField('payload', `cannot be written as JSON: ${(cause as Error).message}`);
+    throw badField('payload', `cannot be written as JSON: ${cause instanceof Error ? cause.message : String(cause)}`);
   }
   if (data === undefined) throw badField('payload', 'is missing; give any JSON value');
-  // What the receiver will see is what the schema checks: dates are text by then, and members without a value are gone.
-  return { data, value: JSON.parse(data) as unknown };
+  if (data.length > MAX_PAYLOAD) {
+    const message = `payload: takes ${data.length} characters as JSON; send at most ${MAX_PAYLOAD}, or a link to the rest`;
+    throw new PosthornError('PAYLOAD_TOO_LARGE', message);
+  }
+  try {
+    return { data, value: parseStrictJson(data) };
+  } catch (cause) {
+    if (!(cause instanceof JsonError)) throw cause;
+    throw badField('payload', `cannot be sent: ${cause.message}`);
+  }
 }
 
 function timeOf(occurredAt: Date | undefined): number | null {

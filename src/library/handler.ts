@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import type { Door } from '../posthorn.ts';
 
 /** Takes a request of Node's `http`; `next` is called for paths that are not Posthorn's, where there is one. */
@@ -40,7 +41,7 @@ export function createHandler(doorOf: () => Promise<Door>, { prefix = '' }: Hand
 
 /** The same for frameworks with the Request and Response of the Fetch standard: Next.js' app router, Hono. */
 export async function handleFetch(
-  door: Door,
+  doorOf: () => Promise<Door>,
   request: Request,
   { prefix = '' }: HandlerOptions = {},
 ): Promise<Response> {
@@ -51,13 +52,23 @@ export async function handleFetch(
       status: 404,
     });
   }
-  const payload = request.body === null ? undefined : Buffer.from(await request.arrayBuffer());
+  let door: Door;
+  try {
+    door = await doorOf();
+  } catch (error) {
+    return Response.json(problem('SHUTTING_DOWN', (error as Error).message), { status: 503 });
+  }
+  // Read by the route, and only as far as it allows: a body can be of any size, and its sender a stranger.
+  const payload = request.body === null ? undefined : Readable.fromWeb(request.body);
+  payload?.on('error', () => undefined); // the sender went away: the route sees a body cut short
   const headers = Object.fromEntries(request.headers);
+  if (payload && headers['content-length'] === undefined) headers['transfer-encoding'] = 'chunked';
   const {
     statusCode,
     headers: answered,
     rawPayload,
   } = await door.inject({ method: request.method, url, headers, payload });
+  payload?.destroy();
   const kept = new Headers();
   for (const [name, value] of Object.entries(answered)) {
     if (name === 'content-length' || name === 'connection' || name === 'transfer-encoding') continue;

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
@@ -135,9 +136,11 @@ export function prepare(options: PosthornOptions): Prepared {
     return { config: { ...config, dataDir: resolve(options.dataDir ?? './.posthorn') }, graceMs, cleanUp: () => {} };
   }
   if (options.dataDir !== undefined) throw new ConfigError('dataDir: goes with store "sql"; leave it out for "memory"');
-  const dataDir = mkdtempSync(join(tmpdir(), 'posthorn-'));
+  // Nothing is on disk before the start: who never starts it need not stop it.
+  const dataDir = join(tmpdir(), `posthorn-${randomUUID()}`);
+  const masterKeys = config.masterKeys.length > 0 ? config.masterKeys : [randomBytes(32).toString('base64')];
   return {
-    config: { ...config, dataDir },
+    config: { ...config, dataDir, masterKeys },
     graceMs,
     cleanUp: () => {
       rmSync(dataDir, { recursive: true, force: true });

@@ -71,7 +71,7 @@ export class Subscriptions {
       await ensureTenant(this.#engine, tenantId);
       const { eventTypes, description = null, metadata = null, secret = null, wireFormat = null } = input;
       const { endpoint } = await this.#engine.endpoints.create(tenantId, {
-        url: input.url,
+        url: input.url ?? '',
         events: eventTypes ?? ['*'],
         description,
         metadata,

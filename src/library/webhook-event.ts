@@ -1,5 +1,5 @@
 import type { Dispatched } from './deliveries.ts';
-import type { Failure, Result } from './result.ts';
+import { err, type Failure, type Result } from './result.ts';
 
 /** What a Posthorn must offer for decorated methods to reach it. */
 export interface EventSink {
@@ -90,15 +90,24 @@ function declare(sink: EventSink, name: string, { description, schema }: Webhook
 }
 
 function decorate(name: string, options: WebhookEventOptions, sinkOf: () => EventSink): MethodDecorator {
-  return (method) =>
-    async function (this, ...args) {
+  return (method) => {
+    if (/GeneratorFunction$/.test(method.constructor.name)) {
+      throw new TypeError(
+        `@webhookEvent('${name}'): a generator returns no event; decorate a method that returns a promise`,
+      );
+    }
+    return async function (this, ...args) {
       const sink = sinkOf();
       const returned = await method.apply(this, args);
-      const dispatched = await sink.dispatchReturned(name, returned, options);
+      // Whatever goes wrong from here on, the method did its work, and its caller must learn both.
+      const dispatched = await sink
+        .dispatchReturned(name, returned, options)
+        .catch((error: unknown) => err('webhook-error', String(error)));
       if (!dispatched.ok) {
         if (!options.onFailure) throw new DispatchError(name, dispatched.error, returned);
         options.onFailure(dispatched.error);
       }
       return returned;
     };
+  };
 }

@@ -52,8 +52,11 @@ export interface Store {
   endpointsHaving(status: 'pending' | 'held'): Promise<{ tenantId: string; endpointId: Id }[]>;
   /** Makes deliveries `pending` again (redeliver), with a schedule anew. Resolves to the ids that could move. */
   redeliver(request: RedeliverRequest): Promise<Id[]>;
-  /** Creates deliveries of a stored event for endpoints that had none of it. */
-  addDeliveries(tenantId: string, eventId: Id, deliveries: readonly NewDelivery[], now: number): Promise<void>;
+  /**
+   * Creates deliveries of a stored event for endpoints that had none of it. Resolves to the ids of those it stored: the
+   * endpoints of the others were served meanwhile. INVALID_STATE while the event's fan-out goes on.
+   */
+  addDeliveries(tenantId: string, eventId: Id, deliveries: readonly NewDelivery[], now: number): Promise<Id[]>;
   /** Marks a dead letter as seen. Resolves to false where it is not a dead letter. */
   acknowledge(tenantId: string, deliveryId: Id, now: number): Promise<boolean>;
   /**

@@ -82,6 +82,7 @@ function verifyHeader(work: Work, name: string, value: string | Refusal): Refusa
   if (lead === null) return refuse('bad_header', `The header ${name} does not begin as this format has it.`);
   const values = new Map(signature.leadPattern.names.map((placeholder, i) => [placeholder, lead[i + 1]!]));
   const candidates = readCandidates(signature, value.slice(lead[0].length));
+  if (candidates === null) return refuse('bad_header', `The header ${name} came more than once.`);
   if (candidates.length === 0) {
     const form = `${signature.valuePrefix}<signature>${signature.valueSuffix}`;
     return refuse('bad_header', `The header ${name} holds nothing of the form ${form}.`);
@@ -128,11 +129,15 @@ function checkAge({ nowSeconds, toleranceSeconds }: Work, signedAtMs: number): R
   );
 }
 
-/** The signatures of this scheme in a header, without what surrounds them; others (`v1a,…`) are passed over. */
-function readCandidates(signature: Signature, text: string): string[] {
-  const { valuePrefix, valueSuffix } = signature;
+/**
+ * The signatures of this scheme in a header, without what surrounds them; others (`v1a,…`) are passed over. Null where
+ * servers joined two headers, which they do with a comma and a space: no signature ends with a comma.
+ */
+function readCandidates(signature: Signature, text: string): string[] | null {
+  const { valuePrefix, valueSuffix, separator } = signature;
   const candidates: string[] = [];
-  for (const item of text.split(signature.separator)) {
+  for (const item of text.split(separator)) {
+    if (separator === ' ' && item.endsWith(',') && !valueSuffix.endsWith(',')) return null;
     if (item.length <= valuePrefix.length + valueSuffix.length) continue;
     if (!item.startsWith(valuePrefix) || !item.endsWith(valueSuffix)) continue;
     candidates.push(item.slice(valuePrefix.length, item.length - valueSuffix.length));
@@ -187,11 +192,23 @@ function readHeaders(headers: VerifyInput['headers']): Map<string, string | Refu
           refuse('bad_header', `The header ${name} is not text of at most ${MAX_HEADER_LENGTH} characters.`),
         );
       } else {
-        found.set(key, value.trim());
+        found.set(key, trimmed(value));
       }
     }
   }
   return found;
+}
+
+/**
+ * Without what HTTP calls white space (RFC 9110, section 5.6.3) and line breaks at its ends; of other, languages differ.
+ * Not by a pattern, which would look at a run of spaces once for each of them.
+ */
+function trimmed(value: string): string {
+  const isSpace = (at: number): boolean => ' \t\r\n'.includes(value.charAt(at));
+  let [start, end] = [0, value.length];
+  while (start < end && isSpace(start)) start++;
+  while (start < end && isSpace(end - 1)) end--;
+  return value.slice(start, end);
 }
 
 function refuse(code: Refusal['code'], message: string): Refusal {

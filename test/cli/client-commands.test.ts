@@ -373,6 +373,7 @@ function answerExample(path: string, method: string): { status: number; body?: u
   if (path === '/v1/deliveries') return { status: 200, body: { deliveries: [delivery], nextCursor: null } };
   if (path === '/v1/deliveries/redeliver') return { status: 200, body: { deliveries: 3 } };
   if (path === '/v1/webhooks' && method === 'POST') return { status: 201, body: { id: 'wh_1', secret: 'whsec_1' } };
+  if (path === '/v1/webhooks/import') return { status: 200, body: { results: [] } };
   if (path === '/v1/api-keys') return { status: 201, body: { id: 'key_1', key: 'ph_live_1' } };
   return { status: 404, body: { code: 'NOT_FOUND', message: `${method} ${path}`, requestId: 'req_1' } };
 }
@@ -381,6 +382,8 @@ test('every example of docs/command-line.md works', { timeout: 60_000 }, async (
   server.answer = ({ path, method }) => answerExample(path, method);
   const order = '{"total":1050}';
   writeFileSync(join(folder, 'order.json'), order);
+  writeFileSync(join(folder, 'webhooks.csv'), 'url,events\nhttps://a.example/,a.b\n');
+  writeFileSync(join(folder, 'table.csv'), 'target,events,organization_id\nhttps://a.example/,a.b,acme\n');
   const page = readFileSync(join(import.meta.dirname, '../../docs/command-line.md'), 'utf8');
   const blocks = [...page.matchAll(/```sh\n([^]*?)```/g)].map(([, text]) => text!);
   const examples = blocks.flatMap((text) => text.trim().split('\n'));

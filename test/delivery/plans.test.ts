@@ -180,6 +180,31 @@ describe('the features of a plan', () => {
 });
 
 describe('the retention of a plan', () => {
+  it('made longer while old events are being deleted keeps the rest of them', async () => {
+    const time = clock();
+    let slices = 0;
+    const { engine } = await rig({ now: time.now }, (real) => ({
+      ...real,
+      async prune(request) {
+        const deleted = await real.prune(request);
+        if (++slices === 1) await engine.plans.put({ name: 'short', retentionDays: 0 });
+        return deleted;
+      },
+    }));
+    await engine.plans.put({ name: 'short', retentionDays: 1 });
+    await engine.tenants.create({ id: 'short', plan: 'short' });
+    const event = { type: 'a', data: '{}', value: {} };
+    await engine.publishBatch(
+      'short',
+      Array.from({ length: 500 }, () => event),
+    );
+    time.nextDay();
+    time.nextDay();
+    expect(await engine.sweep()).toBe(200);
+    const left = await engine.events.list({ tenantId: 'short' }, { limit: 1000, before: null });
+    expect(left).toHaveLength(300);
+  });
+
   it('goes before that of the instance, longer, shorter or for ever', async () => {
     const time = clock();
     const { engine, receiver } = await rig({ retentionDays: 3, now: time.now });

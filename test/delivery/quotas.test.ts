@@ -64,6 +64,21 @@ describe('a plan with so many events a day', () => {
     expect(await today(engine)).toMatchObject({ used: 3, held: false });
   });
 
+  it('sends what came while a repeat stood in its place', async () => {
+    const time = clock();
+    const r = await rig({ now: time.now });
+    await r.engine.endpoints.create('default', { url: r.receiver.url(), events: ['*'] });
+    await allow(r.engine, 2);
+    const first = { type: 'a', data: '{}', value: {}, id: 'first' };
+    await r.engine.publish('default', first);
+    await Promise.all([r.engine.publish('default', first), publish(r.engine, 'b')]);
+    expect(await arrived(r, 2)).toBe(2);
+    expect(await held(r.engine)).toEqual([]);
+    await publish(r.engine, 'c');
+    expect(await today(r.engine)).toMatchObject({ used: 3, held: true });
+    expect(await held(r.engine)).toHaveLength(1);
+  });
+
   it('is in force at once for every tenant that has it, and over what came in before', async () => {
     const time = clock();
     const { engine } = await rig({ now: time.now });
@@ -108,7 +123,7 @@ describe('a plan with so many events a day', () => {
     expect((await held(r.engine)).length).toBe(3);
   });
 
-  it('is not got round by disabling and enabling, nor by a bulk redelivery, but one by hand goes', async () => {
+  it('is not got round by disabling and enabling, nor by redelivery and replay, in bulk or one by one', async () => {
     const time = clock();
     const r = await rig({ now: time.now });
     const { engine } = r;
@@ -126,14 +141,19 @@ describe('a plan with so many events a day', () => {
     expect(await arrived(r, 1)).toBe(1);
     const rows = await held(engine);
     expect(rows).toHaveLength(3);
-    await engine.deliveries.redeliver('default', `whd_${rows[0]!.id}`);
-    expect(await arrived(r, 2)).toBe(2);
+    const one = `whd_${rows[0]!.id}`;
+    for (const send of [engine.deliveries.redeliver('default', one), engine.deliveries.sendNow('default', one)]) {
+      await expect(send).rejects.toMatchObject({ code: 'PLAN_LIMIT_EXCEEDED' });
+    }
     await engine.events.replay('default', `evt_${rows[1]!.eventId}`);
-    expect(await arrived(r, 3)).toBe(3);
+    await engine.endpoints.create('default', { url: r.receiver.url('/later'), events: ['*'] });
+    await engine.events.replay('default', `evt_${rows[1]!.eventId}`);
+    expect(await held(engine)).toHaveLength(4);
+    expect(await arrived(r, 1)).toBe(1);
     time.nextDay();
     await publish(engine, 'a');
-    expect(await arrived(r, 5)).toBe(5);
-    expect(await counts(engine)).toMatchObject({ held: 0, delivered: 5 });
+    expect(await arrived(r, 7)).toBe(7);
+    expect(await counts(engine)).toMatchObject({ held: 0, delivered: 7 });
   });
 
   it('leaves to a disabled endpoint what is its own: its deliveries wait for it beyond midnight', async () => {

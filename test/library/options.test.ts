@@ -89,7 +89,7 @@ describe('options', () => {
     const before = readdirSync(tmpdir());
     const { config, cleanUp } = prepare({ store: 'memory' });
     expect(before).not.toContain(config.dataDir);
-    expect(existsSync(config.dataDir)).toBe(true);
+
     cleanUp();
     expect(existsSync(config.dataDir)).toBe(false);
   });

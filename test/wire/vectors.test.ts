@@ -116,7 +116,8 @@ describe.each(presetNames)('vectors of %s', (name) => {
 describe('vectors of standard, given to the reference library', () => {
   afterEach(() => vi.useRealTimers());
   // It reads a time up to the first character that is no digit, takes secrets of any length, and has no header twice.
-  const ownRules = ['a time that is no number', 'a secret that is too short'];
+  const joined = 'the signature header twice, joined as servers do';
+  const ownRules = ['a time that is no number', 'a secret that is too short', joined];
   const vectors = load('standard').filter(({ title, request, secrets }) => {
     const isPlain = Object.values(request.headers).every((value) => typeof value === 'string');
     return isPlain && secrets.length === 1 && !ownRules.includes(title);

@@ -15,7 +15,7 @@ public final class Verify {
     /** Format "standard": the values of webhook-id, webhook-timestamp and webhook-signature; now in unix seconds. */
     public static boolean standard(
             byte[] body, String id, String timestamp, String signatures, String secret, long now) {
-        if (id == null || signatures == null || !isFresh(timestamp, now)) return false;
+        if (id == null || signatures == null || secret == null || !isFresh(timestamp, now)) return false;
         byte[] key;
         try {
             key = Base64.getDecoder().decode(secret.startsWith("whsec_") ? secret.substring(6) : secret);
@@ -24,10 +24,8 @@ public final class Verify {
         }
         if (key.length == 0) return false;
         String expected = "v1," + Base64.getEncoder().encodeToString(mac(key, id + "." + timestamp + ".", body));
-        // While secrets rotate there are several, parted by spaces; other versions than v1 are not for us.
-        boolean matches = false;
-        for (String signature : signatures.split(" ")) matches |= isEqual(expected, signature);
-        return matches;
+        // Other versions than v1 are not for us.
+        return isAmong(expected, signatures);
     }
 
     /**
@@ -47,7 +45,7 @@ public final class Verify {
         // A secret that was never set must not verify anything.
         if (signature == null || secret == null || secret.isEmpty()) return false;
         byte[] mac = mac(secret.getBytes(StandardCharsets.UTF_8), head, body);
-        return isEqual(prefix + HexFormat.of().formatHex(mac), signature);
+        return isAmong(prefix + HexFormat.of().formatHex(mac), signature);
     }
 
     private static byte[] mac(byte[] key, String head, byte[] body) {
@@ -66,9 +64,15 @@ public final class Verify {
         return Math.abs(now - Long.parseLong(timestamp)) <= TOLERANCE_SECONDS;
     }
 
-    /** In constant time. */
-    private static boolean isEqual(String expected, String given) {
-        return MessageDigest.isEqual(
-                expected.getBytes(StandardCharsets.UTF_8), given.getBytes(StandardCharsets.UTF_8));
+    /** While secrets rotate there are several, parted by spaces. Each is compared in constant time. */
+    private static boolean isAmong(String expected, String signatures) {
+        byte[] wanted = expected.getBytes(StandardCharsets.UTF_8);
+        boolean matches = false;
+        // A header that came twice is not ours, and servers join the two.
+        if (signatures.contains(", ")) return false;
+        for (String signature : signatures.split(" ")) {
+            matches |= MessageDigest.isEqual(wanted, signature.getBytes(StandardCharsets.UTF_8));
+        }
+        return matches;
     }
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import httpx
 import pytest
 
 from posthorn import (
@@ -93,6 +95,48 @@ def test_an_answer_that_is_not_posthorns_is_named_as_such(serve: Serve, body: by
     _, client = serve(reply(200, body))
     with pytest.raises(UnexpectedAnswerError, match="base URL"):
         client.webhooks.list()
+
+
+def test_an_answer_that_cannot_be_read_is_not_quoted_as_there_may_be_a_secret_in_it(serve: Serve) -> None:
+    for body in (b'{"secret":"whsec_very-secret"}!', b"[" * 100_000):
+        _, client = serve(reply(200, body, x_request_id="req_3"))
+        with pytest.raises(UnexpectedAnswerError) as caught:
+            client.webhooks.create(url="https://example.com", events=["*"])
+        error = caught.value
+        assert (error.status, error.request_id, error.__cause__) == (200, "req_3", None)
+        assert error.__suppress_context__ and "very-secret" not in "".join(traceback.format_exception(error))
+
+
+def test_an_answer_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthorn.sync.http.LONGEST_ANSWER_BYTES", 1000)
+    asked = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal asked
+        while asked < 1000:
+            asked += 1
+            yield b" " * 100
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=endless()))
+    with httpx.Client(transport=transport) as mine, Posthorn(api_key="key", http_client=mine) as client:
+        with pytest.raises(UnexpectedAnswerError, match="does not end"):
+            client.webhooks.list()
+    assert asked < 20
+
+
+@pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b"], ["a", "b", "c", "d", "e", "c", "d", "e"]])
+def test_a_walk_ends_where_the_pages_go_round_in_circles(serve: Serve, cursors: list[str]) -> None:
+    pages = [reply(200, {"webhooks": [], "nextCursor": cursor}) for cursor in cursors * 10]
+    receiver, client = serve(*pages)
+    with pytest.raises(UnexpectedAnswerError, match="circles"):
+        list(client.webhooks.iterate())
+    assert len(receiver.requests) < 20
+
+
+def test_an_empty_cursor_is_the_end(serve: Serve) -> None:
+    receiver, client = serve(reply(200, {"webhooks": [], "nextCursor": ""}))
+    assert list(client.webhooks.iterate()) == []
+    assert len(receiver.requests) == 1
 
 
 def test_redirects_are_not_followed_as_the_key_would_go_along(serve: Serve) -> None:
@@ -236,9 +280,23 @@ def test_what_json_cannot_hold_is_refused_before_it_is_sent(serve: Serve) -> Non
         {"api_key": "secret-key\n"},
         {"api_key": "clé"},
         {"tenant": "a\r\nb: c"},
+        {"base_url": None},
+        {"base_url": "http://[::1"},
+        {"base_url": "http://127.0.0.1:65536"},
+        {"base_url": "https://user:secret-key@posthorn.example.com"},
+        {"base_url": "https://posthorn.example.com?secret-key"},
+        {"base_url": "https://posthorn.example.com#a"},
+        {"api_key": 7},
+        {"headers": {"x-a": "secret-key\n"}},
+        {"headers": {"x-a": 7}},
+        {"headers": {"x a": "b"}},
         {"timeout_seconds": 0},
         {"timeout_seconds": float("nan")},
+        {"timeout_seconds": float("inf")},
+        {"timeout_seconds": None},
         {"max_retries": -1},
+        {"max_retries": float("nan")},
+        {"max_retries": 1.5},
     ],
 )
 def test_settings_that_cannot_work_fail_at_once_and_show_no_key(options: Mapping[str, Any]) -> None:

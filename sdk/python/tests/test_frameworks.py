@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import django
@@ -15,8 +17,8 @@ import pytest
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncRequestFactory, RequestFactory
-from fastapi import Depends, FastAPI
-from flask import Flask
+from fastapi import Depends, FastAPI, Request
+from flask import Flask, request
 
 from posthorn import ReceivedEvent
 from posthorn.django import webhook as django_webhook
@@ -88,6 +90,33 @@ def test_flask_takes_async_views() -> None:
     assert app.test_client().post("/hook", data=BODY, headers=signed()).json == {"type": "order.paid"}
 
 
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_flask_reads_no_more_of_a_body_than_is_allowed(is_chunked: bool) -> None:
+    app = Flask(__name__)
+
+    @app.post("/hook")
+    @flask_webhook(secret=SECRET, max_bytes=len(BODY))
+    def hook(event: ReceivedEvent) -> dict[str, Any]:
+        return {"type": event.type}
+
+    for body, status in ((BODY, 200), (BODY + b" ", 413), (BODY + b" " * 5_000_000, 413)):
+        stream = io.BytesIO(body)
+        chunked = {"wsgi.input": stream, "wsgi.input_terminated": True, "CONTENT_LENGTH": None}
+        extra = chunked if is_chunked else {"wsgi.input": stream, "CONTENT_LENGTH": str(len(body))}
+        answer = app.test_client().post("/hook", headers=signed(body), environ_overrides=extra)
+        assert answer.status_code == status
+        assert stream.tell() <= len(BODY) + 1
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_flask_verifies_what_something_before_it_read(is_chunked: bool) -> None:
+    app = flask_app()
+    app.before_request(lambda: request.get_json(silent=True) and None)
+    length = None if is_chunked else str(len(BODY))
+    extra = {"wsgi.input": io.BytesIO(BODY), "wsgi.input_terminated": True, "CONTENT_LENGTH": length}
+    assert app.test_client().post("/hook/a", headers=signed(), environ_overrides=extra).status_code == 200
+
+
 def fastapi_app() -> FastAPI:
     app = FastAPI()
 
@@ -115,6 +144,31 @@ async def test_fastapi_gives_the_route_its_event_or_answers_400_with_the_cause()
             answer = await client.post("/hook/a", content=body, headers=headers)
             assert answer.status_code == 400
             assert answer.json()["detail"]["code"] == code
+
+
+@pytest.mark.anyio
+async def test_fastapi_reads_no_more_of_a_body_than_is_allowed_and_leaves_it_to_be_read_again() -> None:
+    app = FastAPI()
+    sent = 0
+
+    @app.post("/hook")
+    async def hook(
+        request: Request, event: Annotated[ReceivedEvent, Depends(fastapi_webhook(secret=SECRET, max_bytes=1000))]
+    ) -> dict[str, Any]:
+        return {"again": (await request.json())["type"], "type": event.type}
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1_000_000:
+            sent += 500
+            yield b" " * 500
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+        good = await client.post("/hook", content=BODY, headers=signed())
+        assert good.json() == {"again": "order.paid", "type": "order.paid"}
+        answer = await client.post("/hook", content=endless(), headers=signed())
+    assert (answer.status_code, answer.json()["detail"]["code"]) == (413, "too_large")
+    assert sent < 5000
 
 
 def test_fastapi_keeps_the_event_out_of_its_own_schema() -> None:
@@ -164,11 +218,11 @@ def test_django_asks_no_csrf_token_of_a_delivery() -> None:
         return django_view(request, name="a")
 
     middleware = CsrfViewMiddleware(outside)
-    request = django_request(BODY, signed())
+    delivery = django_request(BODY, signed())
     # RequestFactory switches the check off by itself.
-    request._dont_enforce_csrf_checks = False
-    assert middleware.process_view(request, django_view, (), {}) is None
-    assert middleware.process_view(request, lambda request: None, (), {}).status_code == 403
+    delivery._dont_enforce_csrf_checks = False
+    assert middleware.process_view(delivery, django_view, (), {}) is None
+    assert middleware.process_view(delivery, lambda request: None, (), {}).status_code == 403
 
 
 @pytest.mark.anyio

@@ -124,6 +124,23 @@ def test_who_asks_for_more_than_a_minute_gets_no_second_try(serve: Serve) -> Non
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("-5", None),
+        ("1.5", None),
+        ("1e9", None),
+        ("soon", None),
+        ("9" * 400, 1e10),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 2024 00:00:00 +9999999999", None),
+        ("Mon, 01 Jan " + "9" * 400 + " 00:00:00 GMT", None),
+    ],
+)
+def test_an_absurd_retry_after_is_told_or_passed_over(value: str, expected: float | None) -> None:
+    assert exchange.retry_after_seconds(httpx.Headers({"retry-after": value})) == expected
+
+
 def test_waits_grow_and_are_never_the_same() -> None:
     error = ServerError("", code="OVERLOADED", status=503)
     for retries, least, most in ((0, 0.25, 0.5), (1, 0.5, 1.0), (2, 1.0, 2.0), (9, 4.0, 8.0)):

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +206,40 @@ def test_ed25519_without_cryptography_says_what_to_install(monkeypatch: pytest.M
     with pytest.raises(ImportError, match=r"pip install 'posthorn\[ed25519\]'"):
         verify(secret="whpk_" + base64.b64encode(b"\x01" * 32).decode(), format="standard-ed25519")
     assert verify().ok
+
+
+def test_only_sixteen_public_key_signatures_are_tried() -> None:
+    private = Ed25519PrivateKey.from_private_bytes(KEY)
+    public_key = "whpk_" + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    good = "v1a," + base64.b64encode(private.sign(f"evt_1.{NOW}.{BODY}".encode())).decode()
+    forged = "v1a," + base64.b64encode(bytes(64)).decode()
+    malformed = "v1a," + "!" * 88
+    for before, expected in (([forged] * 15, "ok"), ([forged] * 16, "no_match"), ([malformed] * 40, "ok")):
+        headers = {**signed(), "webhook-signature": " ".join([*before, good])}
+        assert code_of(verify(headers=headers, secret=public_key, format="standard-ed25519")) == expected
+
+
+def test_two_headers_that_a_server_joined_are_refused() -> None:
+    headers = signed()
+    headers["webhook-signature"] = "v1,d3Jvbmc=, " + headers["webhook-signature"]
+    assert code_of(verify(headers=headers)) == "bad_header"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"), [(" \t", "\r\n", "ok"), ("\xa0", "", "bad_header"), ("", "\x1c", "no_match")]
+)
+def test_the_white_space_of_http_is_taken_off_and_no_other(before: str, after: str, expected: str) -> None:
+    headers = signed()
+    headers["webhook-signature"] = before + headers["webhook-signature"] + after
+    assert code_of(verify(headers=headers)) == expected
+
+
+def test_a_rewritten_body_is_named_during_a_rotation_too() -> None:
+    other = bytes(32)
+    old, new = (hmac.new(key, BODY.encode(), hashlib.sha256).hexdigest() for key in (other, b"the secret"))
+    headers = {"X-Gravv-Signature": old, "X-Gravv-Signature-Alternate": new}
+    result = verify(BODY + "\n", headers=headers, secret="the secret", format="gravv")
+    assert isinstance(result, Refused) and result.hint == "body_reserialised"
 
 
 def test_many_forged_signatures_cost_little_more_than_one() -> None:

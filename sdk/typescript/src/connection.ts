@@ -1,4 +1,5 @@
 import { waitBefore } from './backoff.ts';
+import { readAnswer, readText } from './answer.ts';
 import { errorOf, PosthornError } from './error.ts';
 import type { Operations } from './types.ts';
 import { toHex } from './verify/bytes.ts';
@@ -64,6 +65,8 @@ export type KeyedOperation = {
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_MAX_RETRIES = 2;
+/** Timers that are longer go off at once. */
+const MAX_TIMEOUT_MS = 2_147_483_647;
 
 /** Statuses after which it may go better the next time. */
 const passing = new Set([408, 429, 502, 503, 504]);
@@ -86,7 +89,8 @@ export class Connection {
   readonly #options: PosthornOptions;
 
   constructor(options: PosthornOptions) {
-    this.#baseUrl = checkBaseUrl(options.baseUrl);
+    this.#baseUrl = checkBaseUrl((options as PosthornOptions | undefined)?.baseUrl);
+    checkLimits(options);
     this.#apiKey = options.apiKey === undefined ? undefined : checkKey(options.apiKey);
     const { apiKey: _, ...rest } = options;
     this.#options = rest;
@@ -108,10 +112,13 @@ export class Connection {
     options: CreateOptions = {},
   ): Promise<Operations[Name]['answer']> {
     const key = options.idempotencyKey ?? toHex(globalThis.crypto.getRandomValues(new Uint8Array(16)));
+    // An empty one would be none, and what is repeated under it would be done twice.
+    if (!/^[!-~]{1,255}$/.test(key)) throw new TypeError('idempotencyKey: must be 1 to 255 visible ASCII characters');
     return (await this.#send(name, given as AnyGiven, options, key)) as Operations[Name]['answer'];
   }
 
   async #send(name: string, given: AnyGiven, options: CallOptions, key: string | undefined): Promise<unknown> {
+    checkLimits(options);
     const attempt = this.#attemptOf(name, given, options, key);
     const { signal } = options;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
@@ -175,7 +182,7 @@ export class Connection {
     signal?.addEventListener('abort', stop, { once: true });
     try {
       const response = await send(url, { ...init, redirect: 'manual', signal: controller.signal });
-      const text = await response.text();
+      const text = await readText(response);
       if (!response.ok) throw errorOf(response, text);
       return readAnswer(response, text);
     } catch (error) {
@@ -193,18 +200,7 @@ export class Connection {
   }
 }
 
-function readAnswer(response: Response, text: string): unknown {
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const message = 'The answer is not JSON. Is the address right, or does a proxy stand in between?';
-    const requestId = response.headers.get('x-request-id');
-    throw new PosthornError('UNEXPECTED_RESPONSE', message, { status: response.status, requestId, cause });
-  }
-}
-
-function checkBaseUrl(text: string): string {
+function checkBaseUrl(text: string | undefined): string {
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new TypeError('baseUrl: must be an absolute http or https URL, like "https://posthorn.example.com"');
@@ -213,6 +209,16 @@ function checkBaseUrl(text: string): string {
     throw new TypeError('baseUrl: must not have a query, a fragment or credentials');
   }
   return url.href.replace(/\/+$/, '');
+}
+
+/** With `NaN`, which is what a variable that is not set becomes, calls would end at once, or be repeated for ever. */
+function checkLimits({ timeoutMs = DEFAULT_TIMEOUT_MS, maxRetries = DEFAULT_MAX_RETRIES }: CallOptions): void {
+  if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+    throw new TypeError(`timeoutMs: must be more than 0, and at most ${MAX_TIMEOUT_MS}`);
+  }
+  if (!Number.isInteger(maxRetries) || maxRetries < 0) {
+    throw new TypeError('maxRetries: must be a whole number, 0 or more');
+  }
 }
 
 /** `fetch` would refuse such a header with a message that holds the key. */
@@ -242,6 +248,7 @@ function queryText(query: Record<string, QueryValue>): string {
 
 function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
     const stop = (): void => {
       clearTimeout(timer);
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the caller chose the reason

@@ -47,10 +47,10 @@ export class PosthornError extends Error {
 export function errorOf(response: Response, text: string): PosthornError {
   const { status, headers } = response;
   const problem = readProblem(text);
-  const requestId = headers.get('x-request-id') ?? problem?.requestId ?? null;
+  const requestId = headers.get('x-request-id') ?? textOrNull(problem?.requestId);
   const details = { status, requestId, retryAfterSeconds: retryAfter(headers) };
   if (problem !== null) {
-    return new PosthornError(problem.code, problem.message, { ...details, fields: problem.errors ?? [] });
+    return new PosthornError(problem.code, problem.message, { ...details, fields: readFields(problem.errors) });
   }
   const where = headers.get('location');
   const what =
@@ -58,6 +58,18 @@ export function errorOf(response: Response, text: string): PosthornError {
       ? 'without an error of Posthorn in it. Is the address right, or does a proxy stand in between?'
       : `a redirect to ${where}, which is not followed. Give the address it leads to as \`baseUrl\`.`;
   return new PosthornError('UNEXPECTED_RESPONSE', `The answer is ${status}, ${what}`, details);
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function readFields(errors: unknown): FieldError[] {
+  if (!Array.isArray(errors)) return [];
+  return (errors as (Partial<FieldError> | null)[]).flatMap((error) => {
+    const [field, message] = [textOrNull(error?.field), textOrNull(error?.message)];
+    return field === null || message === null ? [] : [{ field, message }];
+  });
 }
 
 function readProblem(text: string): Problem | null {
@@ -74,6 +86,7 @@ function retryAfter(headers: Headers): number | null {
   const value = headers.get('retry-after');
   if (value === null) return null;
   if (/^\d+$/.test(value)) return Number(value);
-  const at = Date.parse(value);
+  // `Date.parse` alone makes dates of "-5" and "1.5" too.
+  const at = /^[A-Z][a-z]{2,8},? /.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(at) ? null : Math.max(0, Math.ceil((at - Date.now()) / 1000));
 }

@@ -1,3 +1,5 @@
+import { PosthornError } from './error.ts';
+
 /**
  * A list, asked for when it is used. `await` gives its first page, as the API answers it; `for await` gives every item
  * of every page. Each use asks anew.
@@ -7,8 +9,13 @@ export class List<Page extends { nextCursor: string | null }, Item> implements P
   readonly #itemsOf: (page: Page) => readonly Item[];
 
   constructor(load: (cursor: string | undefined) => Promise<Page>, itemsOf: (page: Page) => readonly Item[]) {
-    this.#load = load;
     this.#itemsOf = itemsOf;
+    this.#load = async (cursor) => {
+      const page = await load(cursor);
+      // What another server answers, where the address is wrong, may be JSON too.
+      if (!Array.isArray(itemsOf(page))) throw unexpected('The answer is no list. Is the address right?');
+      return page;
+    };
   }
 
   /** One page: the first, or the one at a `nextCursor`. */
@@ -19,11 +26,19 @@ export class List<Page extends { nextCursor: string | null }, Item> implements P
   /** Every page. */
   async *pages(): AsyncGenerator<Page, void, void> {
     let cursor: string | undefined;
-    do {
+    // Brent's search for a cycle: a mark that moves up at powers of two, so that it costs no memory to end a walk in circles.
+    let mark: string | undefined;
+    for (let number = 1, markAt = 1; ; number++) {
       const page = await this.#load(cursor);
       yield page;
       cursor = page.nextCursor ?? undefined;
-    } while (cursor !== undefined);
+      if (cursor === undefined || cursor === '') return;
+      if (cursor === mark) throw unexpected('The pages of the list go round in circles.');
+      if (number === markAt) {
+        mark = cursor;
+        markAt *= 2;
+      }
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void, void> {
@@ -40,4 +55,8 @@ export class List<Page extends { nextCursor: string | null }, Item> implements P
   catch<Caught>(caught: (reason: unknown) => Caught | PromiseLike<Caught>): Promise<Page | Caught> {
     return this.page().catch(caught);
   }
+}
+
+function unexpected(message: string): PosthornError {
+  return new PosthornError('UNEXPECTED_RESPONSE', message);
 }

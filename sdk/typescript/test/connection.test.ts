@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Posthorn, PosthornError } from '../src/index.ts';
 import type { PosthornOptions } from '../src/index.ts';
@@ -101,8 +102,8 @@ describe('what is tried again', () => {
 
 describe('how long it waits', () => {
   it('as long as Retry-After says, in seconds or as a date', async () => {
-    for (const value of ['1', new Date(Date.now() + 2000).toUTCString()]) {
-      const { posthorn } = await start([problem(429, 'TOO_MANY_REQUESTS', { 'retry-after': value }), published]);
+    for (const spell of [() => '1', () => new Date(Date.now() + 2000).toUTCString()]) {
+      const { posthorn } = await start([problem(429, 'TOO_MANY_REQUESTS', { 'retry-after': spell() }), published]);
       const begun = performance.now();
       await posthorn.events.send(event);
       expect(performance.now() - begun).toBeGreaterThan(950);
@@ -112,6 +113,16 @@ describe('how long it waits', () => {
   it('not longer than a minute: the error says how long', async () => {
     const { posthorn, asked } = await start([problem(429, 'TOO_MANY_REQUESTS', { 'retry-after': '61' })]);
     expect((await errorOf(posthorn.events.send(event))).retryAfterSeconds).toBe(61);
+    expect(asked).toHaveLength(1);
+  });
+
+  it('as if nothing was said, where Retry-After is neither seconds nor a date', async () => {
+    for (const value of ['-5', '1.5', '1e9', 'soon', '']) {
+      const { posthorn } = await start([problem(400, 'BAD_REQUEST', { 'retry-after': value })]);
+      expect([value, (await errorOf(posthorn.usage())).retryAfterSeconds]).toEqual([value, null]);
+    }
+    const { posthorn, asked } = await start([problem(503, 'OVERLOADED', { 'retry-after': '9'.repeat(30) })]);
+    expect((await errorOf(posthorn.usage())).retryAfterSeconds).toBe(1e30);
     expect(asked).toHaveLength(1);
   });
 
@@ -155,6 +166,17 @@ describe('an AbortSignal', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('that ended together with an attempt ends the wait at once', async () => {
+    const controller = new AbortController();
+    const { posthorn, asked } = await start([problem(503, 'OVERLOADED', { 'retry-after': '30' })]);
+    vi.spyOn(Math, 'random').mockImplementation(() => {
+      controller.abort();
+      return 0;
+    });
+    await expect(posthorn.usage({ signal: controller.signal })).rejects.toHaveProperty('name', 'AbortError');
+    expect(asked).toHaveLength(1);
+  });
+
   it('that ended before makes no request', async () => {
     const { posthorn, asked } = await start([published]);
     await expect(posthorn.events.send(event, { signal: AbortSignal.abort() })).rejects.toThrow();
@@ -186,6 +208,52 @@ describe('an error', () => {
     });
   });
 
+  it('tells of successes that are not Posthorn’s, and quotes nothing of them', async () => {
+    const text = (body: string): Behaviour => {
+      return (response) => response.writeHead(200, { 'x-request-id': 'req_3' }).end(body);
+    };
+    for (const body of ['', 'null', '[]', '"text"', '7', '{"secret":"whsec_very-secret"}!']) {
+      const { posthorn } = await start([text(body)]);
+      const error = await errorOf(posthorn.webhooks.create({ url: 'https://example.com', events: ['*'] }));
+      expect(error).toMatchObject({ code: 'UNEXPECTED_RESPONSE', status: 200, requestId: 'req_3' });
+      expect(inspect(error)).not.toContain('whsec_');
+    }
+  });
+
+  it('takes no event for stored because some server answers 200 to everything', async () => {
+    const { posthorn } = await start([json(200, { ok: true })]);
+    expect((await errorOf(posthorn.events.send(event))).code).toBe('UNEXPECTED_RESPONSE');
+    expect((await errorOf(posthorn.events.sendBatch([event]))).code).toBe('UNEXPECTED_RESPONSE');
+    const short = await start([json(202, { events: [{ id: 'evt_1', deliveries: 0 }] })]);
+    expect((await errorOf(short.posthorn.events.sendBatch([event, event]))).code).toBe('UNEXPECTED_RESPONSE');
+  });
+
+  it('ends an answer that does not end by itself', async () => {
+    const endless: Behaviour = (response) => {
+      const chunk = Buffer.alloc(1024 * 1024, ' ');
+      const more = (): void => {
+        while (response.write(chunk));
+      };
+      response.on('drain', more).writeHead(200);
+      more();
+    };
+    const { posthorn, asked } = await start([endless]);
+    expect(await errorOf(posthorn.whoami())).toMatchObject({
+      code: 'UNEXPECTED_RESPONSE',
+      message: expect.stringContaining('longer than') as string,
+    });
+    expect(asked).toHaveLength(1);
+  });
+
+  it('keeps what of a strange error has the shape that it should have', async () => {
+    const errors = [null, 7, { field: 'url' }, { field: 'url', message: 'is wrong' }, { field: 1, message: 2 }];
+    const { posthorn } = await start([json(400, { code: 'BAD_REQUEST', message: 'm', requestId: 7, errors })]);
+    const error = await errorOf(posthorn.whoami());
+    expect(error).toMatchObject({ requestId: null, fields: [{ field: 'url', message: 'is wrong' }] });
+    const other = await start([json(400, { code: 'BAD_REQUEST', message: 'm', errors: 'none' })]);
+    expect((await errorOf(other.posthorn.whoami())).fields).toEqual([]);
+  });
+
   it('tells of redirects, which are not followed', async () => {
     const { posthorn, asked } = await start([json(301, {}, { location: 'https://elsewhere.example/' }), published]);
     const error = await errorOf(posthorn.whoami());
@@ -200,7 +268,6 @@ describe('an error', () => {
     expect(broken.message).toMatch(/^No answer from http:\/\/127.0.0.1:\d+: .*(closed|reset|hang)/);
     const late = await errorOf((await start([stall])).posthorn.whoami({ timeoutMs: 50, maxRetries: 0 }));
     expect(late).toMatchObject({ code: 'TIMED_OUT', status: null });
-    const { inspect } = await import('node:util');
     expect(inspect([broken, posthorn], { depth: 9 })).not.toContain('very-secret');
   });
 });
@@ -250,6 +317,25 @@ describe('a request', () => {
     expect(await posthorn.whoami()).toEqual({ role: 'owner', news: 1 });
     expect(given.mock.calls[0]![0]).toBe('https://posthorn.example.com/v1/whoami');
   });
+});
+
+it('a client refuses limits that cannot be, its own and those of a call', async () => {
+  const baseUrl = 'https://posthorn.example.com';
+  const send = vi.fn<typeof fetch>();
+  const posthorn = new Posthorn({ baseUrl, fetch: send });
+  for (const timeoutMs of [0, -1, Number.NaN, Infinity, 2 ** 31]) {
+    expect(() => new Posthorn({ baseUrl, timeoutMs })).toThrow('timeoutMs');
+    await expect(posthorn.usage({ timeoutMs })).rejects.toThrow('timeoutMs');
+  }
+  for (const maxRetries of [-1, Number.NaN, Infinity, 0.5]) {
+    expect(() => new Posthorn({ baseUrl, maxRetries })).toThrow('maxRetries');
+    await expect(posthorn.usage({ maxRetries })).rejects.toThrow('maxRetries');
+  }
+  for (const idempotencyKey of ['', 'a key', 'schlüssel', 'k'.repeat(256)]) {
+    await expect(posthorn.events.send(event, { idempotencyKey })).rejects.toThrow('idempotencyKey');
+  }
+  expect(() => new Posthorn(undefined as unknown as PosthornOptions)).toThrow('baseUrl');
+  expect(send).not.toHaveBeenCalled();
 });
 
 it('a client refuses settings that cannot work', () => {

@@ -64,3 +64,29 @@ it('rejects as a promise does', async () => {
   expect(await failing.catch(() => 'caught')).toBe('caught');
   await expect(collect(failing)).rejects.toThrow('no');
 });
+
+it.each([
+  ['one page again and again', (cursor?: string) => cursor ?? 'a'],
+  ['two pages in turns', (cursor?: string) => (cursor === 'a' ? 'b' : 'a')],
+  ['a circle behind a straight way', (cursor = '0') => (Number(cursor) < 9 ? String(Number(cursor) + 1) : '3')],
+])('a walk ends where pages go round in circles: %s', async (_, next) => {
+  const things = new List(
+    (cursor?: string) => Promise.resolve({ things: [1], nextCursor: next(cursor) }),
+    (page) => page.things,
+  );
+  await expect(collect(things)).rejects.toMatchObject({ code: 'UNEXPECTED_RESPONSE' });
+});
+
+it('an empty cursor is the end, and a long walk is no circle', async () => {
+  const load = (cursor = '0') => Promise.resolve({ things: [1], nextCursor: cursor === '500' ? '' : `${+cursor + 1}` });
+  expect(await collect(new List(load, (page) => page.things))).toHaveLength(501);
+});
+
+it('an answer without items is none of Posthorn’s', async () => {
+  const things = new List(
+    () => Promise.resolve({ nextCursor: null } as unknown as Page),
+    (page) => page.things,
+  );
+  await expect(things).rejects.toMatchObject({ code: 'UNEXPECTED_RESPONSE' });
+  await expect(collect(things)).rejects.toMatchObject({ code: 'UNEXPECTED_RESPONSE' });
+});

@@ -1,5 +1,15 @@
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -55,6 +65,31 @@ it('builds without the types of Node, and what it exports is there', () => {
     expect(existsSync(path), file).toBe(true);
   }
 });
+
+it('is packed with what it needs, nothing else, and nothing of a build before', () => {
+  const repository = mkdtempSync(join(tmpdir(), 'posthorn-pack-'));
+  try {
+    const sdk = join(repository, 'sdk/typescript');
+    cpSync(root, sdk, { recursive: true });
+    cpSync(join(root, '../../tsconfig.json'), join(repository, 'tsconfig.json'));
+    symlinkSync(join(root, '../../node_modules'), join(repository, 'node_modules'));
+    mkdirSync(join(sdk, 'dist'), { recursive: true });
+    writeFileSync(join(sdk, 'dist/stale.js'), '');
+    const packed = spawnSync('npm', ['pack', '--dry-run', '--json', '--offline'], { cwd: sdk, encoding: 'utf8' });
+    // What the build prints stands before it.
+    const [{ files }] = JSON.parse(packed.stdout.slice(packed.stdout.indexOf('[\n'))) as [
+      { files: { path: string }[] },
+    ];
+    const paths = files.map(({ path }) => path).sort();
+    const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' });
+    const built = sources
+      .filter((file) => file.endsWith('.ts'))
+      .flatMap((file) => ['.d.ts', '.js', '.js.map'].map((ending) => `dist/${file.replace(/\.ts$/, ending)}`));
+    expect(paths).toEqual([...built, 'LICENSE', 'README.md', 'package.json'].sort());
+  } finally {
+    rmSync(repository, { recursive: true });
+  }
+}, 60_000);
 
 it('verifies where there is no node:crypto, and says what ed25519 needs there', () => {
   const script = `

@@ -84,6 +84,17 @@ const receivers: Record<string, () => Promise<Post>> = {
     });
     return overHttp(await listen(app));
   },
+  async 'Express, with something before it that sets an encoding'() {
+    const app = express();
+    app.use((request, _response, next) => {
+      request.setEncoding('utf8');
+      next();
+    });
+    app.post('/hook', expressWebhook(options), (request, response) => {
+      response.json(webhookOf(request));
+    });
+    return overHttp(await listen(app));
+  },
   async Fastify() {
     const app = fastify();
     app.register(async (scope) => {
@@ -99,6 +110,15 @@ const receivers: Record<string, () => Promise<Post>> = {
       expect(await c.req.json()).toEqual(JSON.parse(body));
       return c.json(webhookOf(c));
     });
+    return Promise.resolve(inProcess((request) => app.fetch(request)));
+  },
+  'Hono, with something before it that reads the body'() {
+    const app = new Hono();
+    app.use(async (c, next) => {
+      await c.req.text();
+      await next();
+    });
+    app.post('/hook', honoWebhook(options), (c) => c.json(webhookOf(c)));
     return Promise.resolve(inProcess((request) => app.fetch(request)));
   },
   'Next.js, app router'() {
@@ -208,3 +228,23 @@ it('a receiver in Express hears of a connection that closes in the middle of a b
   request.destroy();
   expect((await failed.promise).message).toMatch(/closed|aborted/);
 });
+
+it.each(['Hono', 'Next.js, app router'])(
+  '%s reads no more of a body than is allowed, however long it is',
+  async (name) => {
+    let pulled = 0;
+    const endless = new ReadableStream({
+      pull(controller) {
+        pulled++;
+        controller.enqueue(new Uint8Array(500));
+      },
+    });
+    const init = { method: 'POST', body: endless, headers: signed(), duplex: 'half' };
+    const request = new Request('http://localhost/hook', init as RequestInit);
+    const app = new Hono();
+    app.post('/hook', honoWebhook(options), (c) => c.text(''));
+    const handle = name === 'Hono' ? app.fetch : webhookRoute(options, () => new Response());
+    expect((await handle(request)).status).toBe(413);
+    expect(pulled).toBeLessThan(6);
+  },
+);

@@ -2,6 +2,7 @@ import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { verifyWebhook, verifyWebhookAsync, verifyWebhookSignature, Webhook, type VerifyInput } from '../src/index.ts';
 import { prepareAlone } from '../src/verify/check.ts';
+import { otherSpellings } from '../src/verify/respell.ts';
 import { hash, hmac } from '../src/verify/sha2.ts';
 import { verifyWith } from '../src/verify/verify.ts';
 
@@ -73,26 +74,39 @@ describe('verifyWebhook', () => {
     expect(verifyWebhook({ ...input, now: Number.NaN })).toMatchObject({ ok: false });
   });
 
-  it('takes Lexigram with any of its hashes, with and without what names the hash', () => {
+  it('takes Lexigram with any of its hashes, named before the signature', () => {
     for (const algorithm of ['sha256', 'sha384', 'sha512'] as const) {
       const format = { name: 'lexigram', algorithm, headers: { signature: 'X-Own', eventType: 'X-Type' } } as const;
-      for (const signature of [`${algorithm}=${lexigram(algorithm)}`, lexigram(algorithm)]) {
-        const input = {
-          payload: '{"a":1}',
-          secret: 'secret',
-          format,
-          headers: { 'x-own': signature, 'X-TYPE': 'a.b' },
-        };
-        const expected = { ok: true, event: { id: null, type: 'a.b', data: { a: 1 } } };
-        expect(verifyWebhook(input)).toMatchObject(expected);
-        expect(verifyWith(prepareAlone, input)).toMatchObject(expected);
-      }
+      const signed = (signature: string) => {
+        const headers = { 'x-own': signature, 'X-TYPE': 'a.b' };
+        return { payload: '{"a":1}', secret: 'secret', format, headers };
+      };
+      const genuine = signed(`${algorithm}=${lexigram(algorithm)}`);
+      const expected = { ok: true, event: { id: null, type: 'a.b', data: { a: 1 } } };
+      expect(verifyWebhook(genuine)).toMatchObject(expected);
+      expect(verifyWith(prepareAlone, genuine)).toMatchObject(expected);
       const other = algorithm === 'sha256' ? 'sha512' : 'sha256';
-      const headers = { 'x-own': `${other}=${lexigram(other)}` };
-      expect(verifyWebhook({ payload: '{"a":1}', secret: 'secret', format, headers })).toMatchObject({
-        code: 'bad_header',
-      });
+      for (const signature of [lexigram(algorithm), `${other}=${lexigram(other)}`]) {
+        expect(verifyWebhook(signed(signature))).toMatchObject({ code: 'bad_header' });
+      }
     }
+  });
+
+  it('takes `secret` and `secrets` together', () => {
+    const { secret: _, ...input } = standard('{}');
+    const other = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+    expect(verifyWebhook({ ...input, secret: other, secrets: [secret] }).ok).toBe(true);
+    expect(verifyWebhook({ ...input, secret, secrets: [other] }).ok).toBe(true);
+    expect(verifyWebhook({ ...input, secret, secrets: [] }).ok).toBe(true);
+    expect(verifyWebhook({ ...input, secret: other, secrets: [] })).toMatchObject({ code: 'no_match' });
+  });
+
+  it('takes off the white space of HTTP around a header, and no other', () => {
+    const input = standard('{}');
+    const { 'webhook-signature': signature, ...rest } = input.headers as Record<string, string>;
+    const withEnds = (before: string, after: string) =>
+      verifyWebhook({ ...input, headers: { ...rest, 'webhook-signature': before + signature + after } }).ok;
+    expect([withEnds(' \t', '\r\n'), withEnds('', '\u00a0'), withEnds('\ufeff', '')]).toEqual([true, false, false]);
   });
 
   it('refuses formats that do not exist, with what does', () => {
@@ -122,6 +136,13 @@ describe('the message of a refusal names the cause', () => {
     const result = verifyWebhook({ ...standard(signed), payload: arrived });
     expect(result).toMatchObject({ ok: false, code: 'no_match', hint: 'body_reserialised' });
     expect(result).toMatchObject({ message: expect.stringMatching(message) as string });
+  });
+
+  it('not for a body that would become far larger by being written again: that costs a stranger nothing', () => {
+    const nested = (depth: number): string => '['.repeat(depth) + Array(30_000).fill('1').join(',') + ']'.repeat(depth);
+    expect(otherSpellings(nested(20), null).length).toBeGreaterThan(0);
+    expect(otherSpellings(nested(21), null)).toEqual([]);
+    expect(otherSpellings('['.repeat(30_000) + ']'.repeat(30_000), 'data')).toEqual([]);
   });
 
   it('a body that is an object, as a framework parsed it', () => {

@@ -51,11 +51,12 @@ export const grantiva: Face = {
     const invalid = isValidation(known);
     const status = invalid ? 422 : (statuses[known.code] ?? known.status);
     const isOfPlan = known.code.startsWith('PLAN_');
-    const { remedy } = errorTable[known.code];
+    // That of a 400 speaks of fields, which only a 422 has here; its message says what to do.
+    const remedy = known.code === 'BAD_REQUEST' ? '' : errorTable[known.code].remedy;
     const body = JSON.stringify({
       error: known.message,
       code: isOfPlan ? known.code.toLowerCase() : (codes[status] ?? known.code.toLowerCase()),
-      ...(invalid || known.message.includes(remedy) ? {} : { hint: remedy }),
+      ...(known.message.includes(remedy) ? {} : { hint: remedy }),
       requestId,
       ...(invalid ? { fields: known.fields.slice(0, MAX_FIELDS) } : {}),
     });

@@ -1,6 +1,6 @@
 import type { Id } from '../../model/id.ts';
 import type { AcceptEntry, AcceptOutcome, FanOutSlice, NewDelivery } from '../store.ts';
-import { notFound } from '../../errors.ts';
+import { notFound, PosthornError } from '../../errors.ts';
 import type { Run, Stream, WriterContext } from './verbs.ts';
 
 const STATUSES = ['sending', 'pending', 'held'] as const;
@@ -93,6 +93,7 @@ export function createAccept({ db, session, due }: WriterContext): {
   const insertKey = db.prepare(
     'INSERT OR IGNORE INTO dedupe (tenant_id, key, event_id, fingerprint) VALUES (?, ?, ?, ?)',
   );
+  const fanOutOf = db.prepare('SELECT fan_out_after FROM events WHERE tenant_id = ? AND id = ?').pluck();
   const ownIdOf = db.prepare('SELECT own_id FROM events WHERE tenant_id = ? AND id = ?').pluck();
   const deliveriesOf = db.prepare('SELECT count(*) FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
   const endpointsOf = db.prepare('SELECT endpoint_id FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
@@ -147,10 +148,28 @@ export function createAccept({ db, session, due }: WriterContext): {
     return end;
   }
 
+  /** The outcomes of a call of which nothing is stored, since one of its entries repeats a key with another body; else null. */
+  function conflictIn(stream: Stream, start: number, count: number): AcceptOutcome[] | null {
+    let at = start;
+    for (let n = 0; n < count; n++) {
+      const keysAt = at + 12;
+      const keysEnd = keysAt + (stream[at + 11] as number) * 2;
+      const known = keysEnd > keysAt ? duplicateOf(stream[at] as string, stream, keysAt, keysEnd) : null;
+      if (known?.kind === 'duplicate' && !known.sameBody) {
+        return Array.from({ length: count }, (_, i) => (i === n ? known : { kind: 'accepted' }));
+      }
+      at = keysEnd + 1 + (stream[keysEnd] as number) * 4;
+    }
+    return null;
+  }
+
   return {
     accept(stream, start) {
       let at = start;
       const count = stream[at++] as number;
+      // Several are accepted together or not at all, so they are looked through before the first is stored.
+      const conflict = count > 1 ? conflictIn(stream, at, count) : null;
+      if (conflict) return conflict;
       let outcomes: AcceptOutcome[] | null = null;
       for (let n = 0; n < count; n++) {
         const tenantId = stream[at] as string;
@@ -183,9 +202,20 @@ export function createAccept({ db, session, due }: WriterContext): {
 
     addDeliveries(stream, at) {
       const [tenantId, eventId, now] = [stream[at], stream[at + 1], stream[at + 2]];
-      if (ownIdOf.get(tenantId, eventId) === undefined) throw notFound('event', String(eventId));
+      const fanOutAfter = fanOutOf.get(tenantId, eventId);
+      if (fanOutAfter === undefined) throw notFound('event', String(eventId));
+      if (fanOutAfter !== null) {
+        throw new PosthornError(
+          'INVALID_STATE',
+          'The event is still on its way to its webhooks; try again in a second.',
+        );
+      }
       // Two replays at once must not send twice: whoever comes second finds the endpoint served.
-      insertDeliveries(tenantId, eventId, stream, at + 3, now, new Set(endpointsOf.all(tenantId, eventId)));
+      const served = new Set(endpointsOf.all(tenantId, eventId));
+      const end = insertDeliveries(tenantId, eventId, stream, at + 3, now, served);
+      const stored: Id[] = [];
+      for (let i = at + 4; i < end; i += 4) if (!served.has(stream[i + 1])) stored.push(stream[i] as Id);
+      return stored;
     },
   };
 }

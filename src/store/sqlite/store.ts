@@ -53,6 +53,9 @@ export function createSqliteStore({
 }: SqliteStoreOptions): SqliteStore {
   const writer = new WriterThread({ dataDir, maxBytes: maxBytes ?? null, now, onRestart });
   const reader = new ReaderThread(dataDir);
+  /** What is called from now on is refused: else whoever goes on calling keeps the writer busy, and starts another reader. */
+  let isClosing = false;
+  const isOpen = (): boolean => writer.isOpen && !isClosing;
   const driver: RecordDriver = {
     db: new Kysely<Tables>({
       dialect: {
@@ -63,7 +66,7 @@ export function createSqliteStore({
       },
     }),
     read: async (query) => {
-      if (!writer.isOpen) throw writer.unavailable();
+      if (!isOpen()) throw writer.unavailable();
       return reader.read(query.compile());
     },
     change: async (queries) =>
@@ -85,7 +88,7 @@ export function createSqliteStore({
   const { unfinishedFanOuts, ...events } = createEvents(driver);
 
   async function call<Result>(of: Verb, rows: number, push: (stream: Stream) => void): Promise<Result> {
-    if (!writer.isOpen) throw writer.unavailable();
+    if (!isOpen()) throw writer.unavailable();
     return writer.commits.call(of, rows, push);
   }
 
@@ -112,6 +115,7 @@ export function createSqliteStore({
   }
 
   async function close(): Promise<void> {
+    isClosing = true;
     // The last one to close folds the log into the database, and only the writer may: a copy of posthorn.db is then whole.
     await reader.close();
     await writer.close();
@@ -120,6 +124,7 @@ export function createSqliteStore({
   return {
     async open({ migrate, now: at }) {
       if (writer.isOpen) throw new Error(`The store in ${dataDir} is open already.`);
+      isClosing = false;
       const opening = writer.open(migrate, at);
       reader.open();
       try {
@@ -140,7 +145,7 @@ export function createSqliteStore({
 
     // The two hot verbs go without an async function of their own: it would cost each of them two more promises.
     accept(entries) {
-      if (!writer.isOpen) return Promise.reject(writer.unavailable());
+      if (!isOpen()) return Promise.reject(writer.unavailable());
       return entries.length === 0 ? Promise.resolve([]) : writer.commits.accept(entries);
     },
     async extendFanOut(slice) {
@@ -150,7 +155,7 @@ export function createSqliteStore({
     },
     unfinishedFanOuts,
     settle(settlement) {
-      return writer.isOpen ? writer.commits.settle(settlement) : Promise.reject(writer.unavailable());
+      return isOpen() ? writer.commits.settle(settlement) : Promise.reject(writer.unavailable());
     },
     claim: (request) => call(verb.claim, request.limit, (stream) => stream.push(request)),
     async moveDeliveries(request) {
@@ -169,7 +174,7 @@ export function createSqliteStore({
     },
     redeliver: (request) => call(verb.redeliver, request.deliveryIds.length, (stream) => stream.push(request)),
     async addDeliveries(tenantId, eventId, deliveries, at) {
-      await call(verb.addDeliveries, deliveries.length, (stream) => {
+      return call(verb.addDeliveries, deliveries.length, (stream) => {
         packAddDeliveries(stream, tenantId, eventId, deliveries, at);
       });
     },

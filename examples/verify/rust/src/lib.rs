@@ -19,12 +19,9 @@ pub fn standard(
         return false;
     };
     let head = format!("{id}.{timestamp}.");
-    // While secrets rotate there are several, parted by spaces; other versions than v1 are not for us.
-    is_fresh(timestamp, now)
-        && signatures
-            .split(' ')
-            .filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok())
-            .any(|given| is_mac(&given, &key, head.as_bytes(), body))
+    // Other versions than v1 are not for us.
+    let decode = |signature: &str| STANDARD.decode(signature.strip_prefix("v1,")?).ok();
+    is_fresh(timestamp, now) && is_among(signatures, decode, &key, head.as_bytes(), body)
 }
 
 /// Formats `grantex`, `grantiva`, `lexigram` (prefix `sha256=`) and `gravv` (no prefix): the value of the signature
@@ -40,28 +37,43 @@ pub fn timestamped(body: &[u8], timestamp: &str, signature: &str, secret: &str, 
 }
 
 fn is_hex_mac(signature: &str, prefix: &str, secret: &str, head: &[u8], body: &[u8]) -> bool {
-    match signature.strip_prefix(prefix).map(hex::decode) {
-        Some(Ok(given)) => is_mac(&given, secret.as_bytes(), head, body),
-        _ => false,
-    }
+    let decode = |signature: &str| {
+        let digits = signature.strip_prefix(prefix)?;
+        // They are sent in lower case, and what is verified is what was sent.
+        let is_lower = !digits.contains(|digit: char| digit.is_ascii_uppercase());
+        is_lower.then(|| hex::decode(digits).ok()).flatten()
+    };
+    is_among(signature, decode, secret.as_bytes(), head, body)
 }
 
-fn is_mac(given: &[u8], key: &[u8], head: &[u8], body: &[u8]) -> bool {
-    // A secret that was never set must not verify anything.
+/// While secrets rotate there are several signatures, parted by spaces.
+fn is_among(
+    signatures: &str,
+    decode: impl Fn(&str) -> Option<Vec<u8>>,
+    key: &[u8],
+    head: &[u8],
+    body: &[u8],
+) -> bool {
+    // A secret that was never set must not verify anything. A header that came twice is not ours; servers join the two.
+    if key.is_empty() || signatures.contains(", ") {
+        return false;
+    }
     let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return false;
     };
+    let mac = mac.chain_update(head).chain_update(body);
     // verify_slice compares in constant time.
-    !key.is_empty()
-        && mac
-            .chain_update(head)
-            .chain_update(body)
-            .verify_slice(given)
-            .is_ok()
+    signatures
+        .split(' ')
+        .filter_map(decode)
+        .any(|given| mac.clone().verify_slice(&given).is_ok())
 }
 
 fn is_fresh(timestamp: &str, now: u64) -> bool {
-    timestamp
-        .parse::<u64>()
-        .is_ok_and(|at| at.abs_diff(now) <= TOLERANCE_SECONDS)
+    // As it is sent; `parse` alone would take a plus sign, and any number of zeros.
+    let is_time = timestamp.len() <= 12 && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+    is_time
+        && timestamp
+            .parse::<u64>()
+            .is_ok_and(|at| at.abs_diff(now) <= TOLERANCE_SECONDS)
 }

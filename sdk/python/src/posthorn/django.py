@@ -30,8 +30,8 @@ def webhook(
     """
     Verifies a request before the view sees it, and gives the view the event as its second argument. What is not genuine
     is answered 400 with ``{"code", "message"}``, what is not a POST 405. Takes views with ``def`` and ``async def``,
-    and exempts them from CSRF tokens, which no sender of webhooks has. For the parameters see
-    :func:`posthorn.verify_webhook`.
+    and exempts them from CSRF tokens, which no sender of webhooks has. How large a body may be says Django's setting
+    ``DATA_UPLOAD_MAX_MEMORY_SIZE``. For the parameters see :func:`posthorn.verify_webhook`.
 
     :raises ValueError: at once, for secrets that the format cannot use.
     """

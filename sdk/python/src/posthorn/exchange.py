@@ -34,6 +34,13 @@ LONGEST_WAIT_SECONDS = 8.0
 # A server that asks for more patience than this gets its error raised instead: the caller decides.
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 
+# Sockets take no longer ones.
+LONGEST_TIMEOUT_SECONDS = 1_000_000
+
+# The longest answers of the API, an event of a megabyte and its deliveries, are far below.
+LONGEST_ANSWER_BYTES = 64 * 1024 * 1024
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_TEXT = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -60,17 +67,21 @@ class Options:
     headers: Mapping[str, str] = field(repr=False)
 
     def __post_init__(self) -> None:
-        url = httpx.URL(self.base_url)
-        if url.scheme not in ("http", "https") or url.host == "":
-            raise ValueError(f'base_url must be a URL like "https://posthorn.example.com", not {self.base_url!r}')
-        # Named without their values: an exception's text ends up in logs.
-        for name, value in (("api_key", self.api_key), ("tenant", self.tenant)):
-            if value is not None and not _HEADER_TEXT.fullmatch(value):
+        # All are named without their values: an exception's text ends up in logs.
+        if not _is_base_url(self.base_url):
+            raise ValueError('base_url must be a URL like "https://posthorn.example.com", without a query or a password')
+        named = [("api_key", self.api_key), ("tenant", self.tenant)]
+        for name, value in [*named, *((f"the header {name!r}", value) for name, value in self.headers.items())]:
+            if value is not None and not (isinstance(value, str) and _HEADER_TEXT.fullmatch(value)):
                 raise ValueError(f"{name} must be visible ASCII characters, without a line break or space at an end")
-        if not self.timeout_seconds > 0:
-            raise ValueError("timeout_seconds must be more than 0")
-        if self.max_retries < 0:
-            raise ValueError("max_retries must be 0 or more")
+        for name in self.headers:
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} cannot be the name of a header")
+        # Written so that NaN, which is what a setting that is not there may become, is refused too.
+        if not (isinstance(self.timeout_seconds, (int, float)) and 0 < self.timeout_seconds <= LONGEST_TIMEOUT_SECONDS):
+            raise ValueError(f"timeout_seconds must be more than 0, and at most {LONGEST_TIMEOUT_SECONDS:,}")
+        if not (isinstance(self.max_retries, int) and self.max_retries >= 0):
+            raise ValueError("max_retries must be a whole number, 0 or more")
 
     def request_headers(self, call: Call[T]) -> dict[str, str]:
         """The headers of a call. The caller's own come last, but never replace the key."""
@@ -82,6 +93,16 @@ class Options:
         if self.api_key is not None and not call.is_public:
             headers["authorization"] = f"Bearer {self.api_key}"
         return {**headers, **call.headers}
+
+
+def _is_base_url(text: object) -> bool:
+    try:
+        url = httpx.URL(text) if isinstance(text, str) else None
+    except httpx.InvalidURL:
+        return False
+    if url is None or url.scheme not in ("http", "https") or url.host == "" or (url.port or 0) > 65_535:
+        return False
+    return not (url.query or url.fragment or url.userinfo)
 
 
 @dataclass(frozen=True)
@@ -154,11 +175,11 @@ def wait_seconds(retries_before: int, error: PosthornError) -> float:
 def retry_after_seconds(headers: httpx.Headers) -> float | None:
     """``Retry-After`` as seconds from now, which may be given as seconds or as a date (RFC 9110, section 10.2.3)."""
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
+    if re.fullmatch(r"[0-9]+", value):
+        return min(float(value), 1e10)
     try:
         at = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=timezone.utc)
@@ -179,13 +200,19 @@ def _read_json(answer: Answer) -> Any:
         return None
     try:
         return json.loads(answer.content)
-    except ValueError as error:
-        raise UnexpectedAnswerError(
-            "The answer is not JSON. Check that the base URL leads to Posthorn.",
-            code="UNEXPECTED_ANSWER",
-            status=answer.status,
-            request_id=answer.headers.get("x-request-id"),
-        ) from error
+    except (ValueError, RecursionError):
+        # Without the cause, which holds the whole answer, and there may be a secret in it.
+        raise unexpected_answer(answer.status, answer.headers, "is not JSON") from None
+
+
+def unexpected_answer(status: int, headers: httpx.Headers, problem: str) -> UnexpectedAnswerError:
+    """The error for an answer that Posthorn does not give: the answer \"is not JSON\"."""
+    return UnexpectedAnswerError(
+        f"The answer {problem}. Check that the base URL leads to Posthorn.",
+        code="UNEXPECTED_ANSWER",
+        status=status,
+        request_id=headers.get("x-request-id"),
+    )
 
 
 def _json_or_none(answer: Answer) -> Any:

@@ -20,10 +20,12 @@ def webhook(
     secrets: Sequence[str] = (),
     format: str | WireFormat = "standard",
     tolerance_seconds: float = 300,
+    max_bytes: int = 1_048_576,
 ) -> Callable[[Request], Awaitable[ReceivedEvent]]:
     """
     Verifies a request and gives the route its event. What is not genuine is answered 400 with
-    ``{"detail": {"code", "message"}}``. For the parameters see :func:`posthorn.verify_webhook`.
+    ``{"detail": {"code", "message"}}``, a body of more than ``max_bytes`` 413. For the other parameters see
+    :func:`posthorn.verify_webhook`.
 
     :raises ValueError: at once, for secrets that the format cannot use.
     """
@@ -32,7 +34,7 @@ def webhook(
 
     async def verified_event(request: Request) -> ReceivedEvent:
         result = verify_webhook(
-            payload=await request.body(),
+            payload=await _read(request, max_bytes),
             headers=request.headers,
             secrets=every_secret,
             format=format,
@@ -45,3 +47,16 @@ def webhook(
         return result.event
 
     return verified_event
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    """The raw body, kept for who reads it again; of one that is too large the rest is not read."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            message = f"The body is larger than {max_bytes} bytes."
+            raise HTTPException(413, detail={"code": "too_large", "message": message})
+    # Where `request.body()` keeps what it read.
+    request._body = bytes(body)
+    return request._body

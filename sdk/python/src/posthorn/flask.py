@@ -29,10 +29,12 @@ def webhook(
     secrets: Sequence[str] = (),
     format: str | WireFormat = "standard",
     tolerance_seconds: float = 300,
+    max_bytes: int = 1_048_576,
 ) -> Callable[[View[P]], Callable[P, ResponseReturnValue]]:
     """
     Verifies a request before the view sees it, and gives the view the event as its first argument. What is not genuine
-    is answered 400 with ``{"code", "message"}``. For the parameters see :func:`posthorn.verify_webhook`.
+    is answered 400 with ``{"code", "message"}``, a body of more than ``max_bytes`` 413. For the other parameters see
+    :func:`posthorn.verify_webhook`.
 
     :raises ValueError: at once, for secrets that the format cannot use.
     """
@@ -42,8 +44,11 @@ def webhook(
     def decorate(view: View[P]) -> Callable[P, ResponseReturnValue]:
         @wraps(view)
         def verified_view(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+            payload = _read(max_bytes)
+            if payload is None:
+                return jsonify(code="too_large", message=f"The body is larger than {max_bytes} bytes."), 413
             result = verify_webhook(
-                payload=request.get_data(),
+                payload=payload,
                 headers=request.headers,
                 secrets=every_secret,
                 format=format,
@@ -59,3 +64,12 @@ def webhook(
         return verified_view
 
     return decorate
+
+
+def _read(max_bytes: int) -> bytes | None:
+    """The raw body; ``None`` where it is too large, and then the rest is not read."""
+    if request.content_length is None:
+        # It comes in chunks, or something before this read it, and Flask keeps it.
+        payload = request.stream.read(max_bytes + 1) or request.get_data()
+        return None if len(payload) > max_bytes else payload
+    return None if request.content_length > max_bytes else request.get_data()

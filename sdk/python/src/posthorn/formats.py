@@ -24,7 +24,7 @@ class Signature:
     is_list: bool = False
     """The header holds several, with spaces between; else one, and while secrets rotate another one holds the rest."""
     alternate_header: str | None = None
-    """That other header; ``None``: the name in ``header`` and ``-Alternate``."""
+    """That other header; ``None``: the name in ``header`` and ``-Alternate``. It is a list with spaces between too."""
 
 
 @dataclass(frozen=True, kw_only=True)

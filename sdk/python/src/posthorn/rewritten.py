@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 # Past this, looking for the cause would cost more than it tells; a stranger decides how long a body is.
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 def rewritings(body: bytes) -> Iterator[bytes]:

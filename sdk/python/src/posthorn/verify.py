@@ -142,13 +142,21 @@ def _verify_signature(
     format: WireFormat, signature: Signature, checks: Sequence[Check], headers: _Headers, body: bytes
 ) -> Refused | None:
     """Tries the header and, while secrets rotate, its companion; ``None`` = one of them is good."""
-    refusal = _verify_header(format, signature, signature.header, checks, headers, body)
-    if refusal is None or signature.is_list or refusal.code != "no_match" or refusal.hint is not None:
-        return refusal
+    names = [signature.header]
     companion = signature.alternate_header or f"{signature.header}-Alternate"
-    if companion.lower() not in headers:
-        return refusal
-    return _verify_header(format, signature, companion, checks, headers, body)
+    if not signature.is_list and companion.lower() in headers:
+        names.append(companion)
+    refusal: Refused | None = None
+    for name in names:
+        refusal = _verify_header(format, signature, name, checks, headers, body)
+        if refusal is None or refusal.code != "no_match":
+            return refusal
+    # Only now, as a companion is there in every other delivery of a rotation, and this takes longer than the rest.
+    for name in names:
+        explained = _explain(format, signature, name, checks, headers, body)
+        if explained is not None:
+            return explained
+    return refusal
 
 
 def _verify_header(
@@ -157,11 +165,9 @@ def _verify_header(
     value = _header_text(headers, name)
     if isinstance(value, Refused):
         return value
-    candidates = [
-        item.removeprefix(signature.prefix)
-        for item in (value.split(" ") if signature.is_list else [value])
-        if item.startswith(signature.prefix) and len(item) > len(signature.prefix)
-    ]
+    candidates = _candidates(signature, value)
+    if candidates is None:
+        return Refused("bad_header", f"The header {name} came more than once.")
     if not candidates:
         return Refused("bad_header", f"The header {name} holds nothing of the form {signature.prefix}<signature>.")
     before = ""
@@ -175,21 +181,45 @@ def _verify_header(
     lead = before.encode("utf-8", "surrogatepass")
     if any([check(lead + body, candidates) for check in checks]):
         return None
-    # What was sent may have been genuine, but what is here is not: it stays a refusal. A stranger decides how many
-    # signatures there are, and the search for the cause is not worth more than a few.
+    return Refused(
+        "no_match",
+        f"No signature in {name} was made with a given secret over this body: either the secret is another webhook's, "
+        "or the body was changed. Verify the bytes as they arrived, before anything parses them.",
+    )
+
+
+def _candidates(signature: Signature, value: str) -> list[str] | None:
+    """
+    The signatures of this kind, without their prefix; others are passed over. ``None`` where a server joined two
+    headers, which it does with a comma and a space: no signature ends with a comma.
+    """
+    # A companion is a list too: with three live secrets it holds two.
+    items = value.split(" ")
+    if any(item.endswith(",") for item in items):
+        return None
+    prefix = signature.prefix
+    return [item.removeprefix(prefix) for item in items if item.startswith(prefix) and len(item) > len(prefix)]
+
+
+def _explain(
+    format: WireFormat, signature: Signature, name: str, checks: Sequence[Check], headers: _Headers, body: bytes
+) -> Refused | None:
+    """
+    Was it genuine before something rewrote its body? Asked of what was read and did not match, so every header is there.
+    It stays a refusal: what is here is not what was signed.
+    """
+    # A stranger decides how many signatures there are, and the search for the cause is not worth more than a few.
+    candidates = (_candidates(signature, str(headers[name.lower()])) or [])[:4]
+    lead = "".join(f"{headers[header.lower()]}." for header in signature.signed_headers).encode("utf-8", "surrogatepass")
     for rewriting in rewritings(body):
-        if any(check(lead + rewriting, candidates[:4]) for check in checks):
+        if any(check(lead + rewriting, candidates) for check in checks):
             return Refused(
                 "no_match",
                 "The secret is right, and the body was parsed and written again, or white space was added to it. "
                 "Verify the bytes as they arrived, before anything parses them.",
                 "body_reserialised",
             )
-    return Refused(
-        "no_match",
-        f"No signature in {name} was made with a given secret over this body: either the secret is another webhook's, "
-        "or the body was changed. Verify the bytes as they arrived, before anything parses them.",
-    )
+    return None
 
 
 def _check_age(signed_at: int, tolerance_seconds: float, now: float | None) -> Refused | None:
@@ -222,7 +252,8 @@ def _read_headers(headers: object) -> _Headers:
                 problem = f"The header {name} is not text of at most {_MAX_HEADER_LENGTH} characters."
                 found[name] = Refused("bad_header", problem)
             else:
-                found[name] = text.strip()
+                # What HTTP calls white space (RFC 9110, section 5.6.3), and line breaks.
+                found[name] = text.strip(" \t\r\n")
     return found
 
 

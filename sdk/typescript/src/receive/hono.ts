@@ -1,4 +1,5 @@
 import { verifyWebhookAsync } from '../verify/verify.ts';
+import { readLimited } from './request-body.ts';
 import {
   DEFAULT_MAX_BYTES,
   refusalOf,
@@ -14,7 +15,7 @@ export type { ReceiverOptions } from './received.ts';
 
 /** A context of Hono, as far as it is used here. */
 export interface HonoContext {
-  req: { raw: { headers: Headers }; arrayBuffer(): Promise<ArrayBuffer> };
+  req: { raw: Request; arrayBuffer(): Promise<ArrayBuffer> };
 }
 
 /**
@@ -31,8 +32,8 @@ export function webhook(
   return async (context, next) => {
     const { headers } = context.req.raw;
     if (Number(headers.get('content-length')) > maxBytes) return refusalResponse(tooLarge(maxBytes));
-    const payload = await context.req.arrayBuffer();
-    if (payload.byteLength > maxBytes) return refusalResponse(tooLarge(maxBytes));
+    const payload = await readBody(context, maxBytes);
+    if (payload === null || payload.byteLength > maxBytes) return refusalResponse(tooLarge(maxBytes));
     const result = await verifyWebhookAsync({ ...rest, secrets, payload, headers });
     if (!result.ok) {
       requireUsable(result);
@@ -42,4 +43,14 @@ export function webhook(
     await next();
     return undefined;
   };
+}
+
+/** The raw body, left to be read again; null where it is too large, which a request need not say before. */
+async function readBody({ req }: HonoContext, maxBytes: number): Promise<ArrayBuffer | Uint8Array | null> {
+  const { raw } = req;
+  // Hono keeps what was read by it.
+  if (raw.bodyUsed || raw.body === null) return req.arrayBuffer();
+  const payload = await readLimited(raw, maxBytes);
+  if (payload !== null) req.raw = new Request(raw, { body: payload });
+  return payload;
 }

@@ -1,7 +1,7 @@
-import { concat } from '../verify/bytes.ts';
 import type { WebhookEvent } from '../verify/result.ts';
 import { verifyWebhookAsync, Webhook } from '../verify/verify.ts';
 import { answer, readBody, type NodeRequest, type NodeResponse } from './node-body.ts';
+import { readLimited } from './request-body.ts';
 import {
   DEFAULT_MAX_BYTES,
   PARSED_BEFORE,
@@ -26,6 +26,7 @@ export function webhookRoute(
 ): (request: Request) => Promise<Response> {
   const { secret, maxBytes = DEFAULT_MAX_BYTES, ...rest } = options;
   return async (request) => {
+    if (request.bodyUsed) throw new TypeError(PARSED_BEFORE);
     const payload = await readLimited(request, maxBytes);
     if (payload === null) return refusalResponse(tooLarge(maxBytes));
     const secrets = typeof secret === 'string' ? [secret] : secret;
@@ -63,22 +64,4 @@ export function webhookHandler<Incoming extends NodeRequest, Outgoing extends No
     const refusal = result === null ? tooLarge(maxBytes) : refusalOf(result);
     answer(response, refusal.status, refusal.body);
   };
-}
-
-/** The whole body; null where it is larger than allowed. */
-async function readLimited(request: Request, maxBytes: number): Promise<Uint8Array | null> {
-  if (request.bodyUsed) throw new TypeError(PARSED_BEFORE);
-  const reader = request.body?.getReader();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for (;;) {
-    const chunk = (await reader?.read())?.value as Uint8Array | undefined;
-    if (chunk === undefined) return concat(chunks);
-    chunks.push(chunk);
-    length += chunk.length;
-    if (length > maxBytes) {
-      await reader?.cancel();
-      return null;
-    }
-  }
 }

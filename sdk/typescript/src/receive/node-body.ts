@@ -1,4 +1,4 @@
-import { concat } from '../verify/bytes.ts';
+import { concat, utf8 } from '../verify/bytes.ts';
 
 // As Node's own types have it.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
@@ -31,7 +31,9 @@ export function readBody(request: NodeRequest, maxBytes: number): Promise<Uint8A
       request.off('close', close);
       act();
     };
-    const take = (chunk: Uint8Array): void => {
+    const take = (given: Uint8Array | string): void => {
+      // Text, where something before this set an encoding.
+      const chunk = typeof given === 'string' ? utf8(given) : given;
       length += chunk.length;
       chunks.push(chunk);
       if (length > maxBytes) {

@@ -1,4 +1,5 @@
 import type { CallOptions, CreateOptions } from '../connection.ts';
+import { PosthornError } from '../error.ts';
 import { List } from '../list.ts';
 import { Resource, type Answer, type Body, type Query } from '../resource.ts';
 import type { Event, EventDetail, Published, PublishRequest } from '../types.ts';
@@ -9,13 +10,20 @@ export class Events extends Resource {
    * Sends one event in. Once this resolves it is on disk, and will be delivered. It carries an idempotency key, so an
    * attempt that is repeated makes no second event; give `id` or `idempotencyKey` to repeat a call of your own.
    */
-  send(event: PublishRequest, options?: CreateOptions): Promise<Published> {
-    return this.connection.callOnce('POST /v1/events', { body: event }, options);
+  async send(event: PublishRequest, options?: CreateOptions): Promise<Published> {
+    const published = await this.connection.callOnce('POST /v1/events', { body: event }, options);
+    if (typeof (published as Partial<Published>).id !== 'string') throw notStored();
+    return published;
   }
 
   /** Up to 1,000 at once, all or none. */
-  sendBatch(events: readonly PublishRequest[], options?: CreateOptions): Promise<Answer<'POST /v1/events/batch'>> {
-    return this.connection.callOnce('POST /v1/events/batch', { body: { events } }, options);
+  async sendBatch(
+    events: readonly PublishRequest[],
+    options?: CreateOptions,
+  ): Promise<Answer<'POST /v1/events/batch'>> {
+    const published = await this.connection.callOnce('POST /v1/events/batch', { body: { events } }, options);
+    if ((published as Partial<typeof published>).events?.length !== events.length) throw notStored();
+    return published;
   }
 
   /** Newest first, without their data. */
@@ -39,4 +47,12 @@ export class Events extends Resource {
   ): Promise<Answer<'POST /v1/events/{id}/replay'>> {
     return this.connection.call('POST /v1/events/{id}/replay', { path: { id }, body }, options);
   }
+}
+
+/** For a success that some other server gives, which stores no events. */
+function notStored(): PosthornError {
+  return new PosthornError(
+    'UNEXPECTED_RESPONSE',
+    'The answer is not Posthorn’s, so nothing may be stored; check baseUrl.',
+  );
 }

@@ -20,8 +20,6 @@ export interface Scheme {
   readonly encoding: 'hex' | 'base64';
   /** What stands before each signature in the header. */
   readonly prefix: string;
-  /** A signature may also stand there without it. */
-  readonly prefixIsOptional: boolean;
   /** `whsec`: base64 behind a prefix; `text`: its UTF-8 bytes; `key`: an ed25519 key. */
   readonly secret: 'whsec' | 'text' | 'key';
   /** Headers whose values, each with a full stop behind it, are signed before the body. */
@@ -57,7 +55,6 @@ function standard(algorithm: 'sha256' | 'ed25519'): Format {
         algorithm,
         encoding: 'base64',
         prefix: algorithm === 'sha256' ? 'v1,' : 'v1a,',
-        prefixIsOptional: false,
         secret: algorithm === 'sha256' ? 'whsec' : 'key',
         signedHeaders: ['webhook-id', 'webhook-timestamp'],
         timeHeader: 'webhook-timestamp',
@@ -73,16 +70,15 @@ function standard(algorithm: 'sha256' | 'ed25519'): Format {
 /** Hex over the body alone, the scheme of most products. */
 export function bodySignature(header: string, prefix: string, algorithm: HashName = 'sha256'): Scheme {
   return {
-    ...{ header, prefix, prefixIsOptional: false, algorithm, encoding: 'hex', secret: 'text' },
+    ...{ header, prefix, algorithm, encoding: 'hex', secret: 'text' },
     ...{ signedHeaders: [], timeHeader: null, hasAlternate: true },
   };
 }
 
 function lexigram({ algorithm = 'sha256', headers = {} }: LexigramFormat): Format {
-  const signature = bodySignature(headers.signature ?? 'X-Webhook-Signature', `${algorithm}=`, algorithm);
   return {
     name: 'lexigram',
-    schemes: [{ ...signature, prefixIsOptional: true }],
+    schemes: [bodySignature(headers.signature ?? 'X-Webhook-Signature', `${algorithm}=`, algorithm)],
     idHeader: headers.eventId ?? 'X-Webhook-Event-ID',
     typeHeader: headers.eventType ?? 'X-Webhook-Event-Type',
     members: { data: null },

@@ -12,8 +12,23 @@ export function readHeader(headers: WebhookHeaders, name: string): string | null
   const found = isHeaders(headers) ? headers.get(name) : findMember(headers, name);
   if (found === null || found === undefined) return null;
   if (found === TWICE) return cameTwice(name);
-  if (typeof found === 'string' && found.length <= MAX_LENGTH) return found.trim();
+  if (typeof found === 'string' && found.length <= MAX_LENGTH) return trimmed(found);
   return fail('bad_header', `The header ${name} is not text of at most ${MAX_LENGTH} characters.`);
+}
+
+/**
+ * Without what HTTP calls white space (RFC 9110, section 5.6.3) and line breaks at its ends; of other, languages differ.
+ * Not by a pattern, which would look at a run of spaces once for each of them.
+ */
+function trimmed(value: string): string {
+  let [start, end] = [0, value.length];
+  while (start < end && isSpace(value, start)) start++;
+  while (start < end && isSpace(value, end - 1)) end--;
+  return value.slice(start, end);
+}
+
+function isSpace(value: string, at: number): boolean {
+  return ' \t\r\n'.includes(value.charAt(at));
 }
 
 export function cameTwice(name: string): Failure {

@@ -5,6 +5,9 @@ import { cameTwice, readHeader, type WebhookHeaders } from './headers.ts';
 import { otherSpellings } from './respell.ts';
 import { fail, type Failure, type Verification } from './result.ts';
 
+// A stranger decides how many signatures there are, and the search for a cause is not worth more than a few.
+const MAX_EXPLAINED_CANDIDATES = 4;
+
 /** What is known before any cryptography. */
 export interface Case {
   format: Format;
@@ -57,7 +60,8 @@ function* judgeScheme(asked: Case, scheme: Scheme, schemeIndex: number): Generat
   }
   for (const { body, was } of otherSpellings(bodyText(payload), asked.format.members.data)) {
     for (const question of questions) {
-      if (yield { ...question, body }) return reserialised(was);
+      const candidates = question.candidates.slice(0, MAX_EXPLAINED_CANDIDATES);
+      if (yield { ...question, candidates, body }) return reserialised(was);
     }
   }
   return noMatch(asked, scheme);
@@ -78,10 +82,9 @@ function readCandidates(headers: WebhookHeaders, name: string, scheme: Scheme): 
   const items = value.split(' ');
   // Servers join a header that came twice with a comma and a space; no signature ends with a comma.
   if (items.some((item) => item.endsWith(','))) return cameTwice(name);
-  const candidates = items.flatMap((item) => {
-    if (item.startsWith(prefix)) return item.length > prefix.length ? [item.slice(prefix.length)] : [];
-    return scheme.prefixIsOptional && /^[0-9a-f]+$/.test(item) ? [item] : [];
-  });
+  const candidates = items.flatMap((item) =>
+    item.length > prefix.length && item.startsWith(prefix) ? [item.slice(prefix.length)] : [],
+  );
   if (candidates.length > 0) return candidates;
   return fail('bad_header', `The header ${name} holds no signature of the form ${prefix}<${scheme.encoding}>.`);
 }

@@ -1,5 +1,7 @@
 /** Longest body, in characters, that is looked at: refusing must not cost a receiver much more than accepting. */
 const MAX_LENGTH = 65_536;
+/** Deepest that is written with line breaks: 64 KiB of elements at depth 2,000 would become 120 MB of indentation. */
+const MAX_DEPTH = 20;
 
 /** Another spelling of the same JSON, and what a receiver did to it if that is the one that was signed. */
 export interface Spelling {
@@ -16,6 +18,7 @@ export function otherSpellings(body: string, dataMember: string | null): Spellin
   try {
     const trimmed = body.trim();
     const value: unknown = JSON.parse(trimmed);
+    if (isDeeper(value, MAX_DEPTH)) return [];
     const spellings = [
       { body: trimmed, was: 'got white space at an end' },
       { body: withoutSpace(trimmed), was: 'got white space between its parts' },
@@ -29,6 +32,11 @@ export function otherSpellings(body: string, dataMember: string | null): Spellin
   } catch {
     return [];
   }
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
 }
 
 /** An envelope without white space around a payload that has some: both are kept as their writers had them. */

@@ -20,7 +20,7 @@ export interface VerifyInput extends VerifyOptions {
   headers: WebhookHeaders;
   /** The webhook's secret; for `standard-ed25519` its public key, `whpk_…`. */
   secret?: string;
-  /** Several, any of which may have signed: while a secret rotates. */
+  /** Several, any of which may have signed, and `secret` too where both are given: while a secret rotates. */
   secrets?: readonly string[];
   /** Default now. */
   now?: Date | number;
@@ -128,12 +128,14 @@ interface SetUp {
 function readSetUp(input: Pick<VerifyInput, 'format' | 'secret' | 'secrets'>): SetUp | Failure {
   const format = findFormat(input.format ?? 'standard');
   if (typeof format === 'string') return fail('bad_format', format);
-  const texts: unknown = input.secrets ?? (input.secret === undefined ? [] : [input.secret]);
-  if (!Array.isArray(texts) || texts.length === 0) return fail('bad_secret', 'Give at least one secret.');
+  const several: unknown = input.secrets ?? [];
+  const one: unknown[] = input.secret === undefined ? [] : [input.secret];
+  const texts = Array.isArray(several) ? [...one, ...(several as unknown[])] : [];
+  if (texts.length === 0) return fail('bad_secret', 'Give at least one secret.');
   const secrets = new Map<string, Secret[]>();
   for (const { secret: kind } of format.schemes) {
     const read: Secret[] = [];
-    for (const [i, text] of (texts as unknown[]).entries()) {
+    for (const [i, text] of texts.entries()) {
       const secret = readSecret(text, kind);
       if (typeof secret === 'string') return unfit({ code: 'bad_secret', problem: secret }, i);
       read.push(secret);

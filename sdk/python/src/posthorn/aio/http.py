@@ -11,6 +11,7 @@ import httpx
 
 from posthorn.call import Call
 from posthorn.exchange import (
+    LONGEST_ANSWER_BYTES,
     Answer,
     Failure,
     Options,
@@ -18,6 +19,7 @@ from posthorn.exchange import (
     rate_limit_of,
     read_answer,
     read_exception,
+    unexpected_answer,
     wait_seconds,
 )
 
@@ -82,6 +84,8 @@ class AsyncHttp:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
+                if len(body) > LONGEST_ANSWER_BYTES:
+                    raise unexpected_answer(response.status_code, response.headers, "does not end")
                 if time.monotonic() > ends_at:
                     raise httpx.ReadTimeout(f"{options.timeout_seconds} s are over", request=response.request)
             return Answer(response.status_code, response.headers, bytes(body))

@@ -28,7 +28,7 @@ class Posthorn:
     :param api_key: left out only for what anybody may do: ``signup``, ``webhooks.public_keys``
     :param base_url: where Posthorn is
     :param tenant: for operators' keys: the tenant to act for
-    :param timeout_seconds: longest wait for any part of an answer, and for the whole of it once it has begun
+    :param timeout_seconds: longest wait for any part of an answer, and for the whole of its body
     :param max_retries: how often a call is sent again after 408, 429, 502, 503, 504 or a broken connection. Waits as
         ``Retry-After`` asks, up to a minute, else half a second and more each time. A POST that a repeat would do twice
         is sent again only where the server surely did not do it
