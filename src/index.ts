@@ -1,4 +1,6 @@
 // The library's door: what `import … from 'posthorn'` gives.
+import './library/node-version.ts';
+
 export { createPosthorn } from './library/create-posthorn.ts';
 export type { Posthorn } from './library/create-posthorn.ts';
 export type { Backoff, PosthornOptions } from './library/options.ts';

@@ -46,7 +46,7 @@ export class Access {
    */
   permit(
     headers: IncomingHttpHeaders,
-    route: Pick<Route, 'role' | 'scope'>,
+    route: Pick<Route, 'role' | 'scope' | 'makesTenantItself'>,
     credentials: Face['credentials'],
     request: { readonly method?: string | undefined },
     onIdentified?: (principal: Principal) => void,
@@ -71,7 +71,8 @@ export class Access {
     }
     const tenantId = named ?? DEFAULT_TENANT;
     if (this.#o.engine.tenants.find(tenantId)) return { principal, tenantId };
-    return this.#firstUse(principal, tenantId);
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    return this.#firstUse(principal, tenantId, !isRead && !route.makesTenantItself);
   }
 
   #identify(headers: IncomingHttpHeaders, credentials: Face['credentials'], method: string): Principal {
@@ -99,7 +100,8 @@ export class Access {
     return { keyId: null, memberId, role, tenantId, scopes: null, wireFormat: null };
   }
 
-  async #firstUse(principal: Principal, tenantId: string): Promise<Permit> {
+  /** A tenant that is not there: looking at it makes none. */
+  async #firstUse(principal: Principal, tenantId: string, makesIt: boolean): Promise<Permit> {
     if (!isTenantId(tenantId)) {
       throw badField(
         'Posthorn-Tenant',
@@ -112,7 +114,7 @@ export class Access {
         `There is no tenant ${JSON.stringify(tenantId)}. Create it with POST /v1/tenants, or name another in Posthorn-Tenant.`,
       );
     }
-    await this.#o.engine.tenants.create({ id: tenantId });
+    if (makesIt) await this.#o.engine.tenants.create({ id: tenantId });
     return { principal, tenantId };
   }
 }

@@ -235,7 +235,10 @@ export class KeyVerifier {
   #find(authorization: string | undefined, now: number): Known {
     if (authorization === undefined) throw unauthorized('The Authorization header is missing.');
     const text = KEY.exec(authorization)?.[1];
-    if (text === undefined) throw unauthorized('The Authorization header does not hold a bearer key.');
+    if (text === undefined)
+      throw unauthorized(
+        'The Authorization header holds no API key: these are 16 to 512 visible characters behind "Bearer ". Is it cut off?',
+      );
     if (isMistyped(text)) throw unauthorized('The API key is mistyped or cut off: its checksum does not fit.');
     const hash = hashKey(text, this.#pepper);
     const found = this.#fixed.get(hash) ?? this.#byHash.get(hash);

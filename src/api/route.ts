@@ -78,6 +78,8 @@ export interface Route {
   readonly role: Role | 'public';
   /** What a key with scopes must have; absent: such keys may not. */
   readonly scope?: Scope;
+  /** The handler makes a tenant that is named for the first time, or leaves it: a dry run must. */
+  readonly makesTenantItself?: true;
   /** Whose way of speaking it has; absent: the native one. */
   readonly face?: Face;
   /** Name of the operation for generated clients. */

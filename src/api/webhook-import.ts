@@ -74,6 +74,7 @@ export const importWebhooks = route({
     },
     { additionalProperties: false },
   ),
+  makesTenantItself: true,
   checksBodyItself: true,
   bodies: BODIES,
   example: {
@@ -102,6 +103,7 @@ export const importWebhooks = route({
   },
   async handle({ api, tenantId, body }) {
     const { rows, dryRun } = readEnvelope(body);
+    if (!dryRun && !api.engine.tenants.find(tenantId)) await api.engine.tenants.create({ id: tenantId });
     const room = dryRun ? await roomOf(api, tenantId) : Infinity;
     const places = new Map<string, number>();
     // All at once, so that they share commits; in their order, so that a plan with room for some takes the first ones.
@@ -174,8 +176,12 @@ function claimId(places: Map<string, number>, id: string, index: number): void {
 }
 
 /** Webhooks that the plan has room for now: a dry run keeps none, and so the engine sees each as the first. */
-async function roomOf(api: ApiContext, tenantId: string): Promise<number> {
-  const { used, limit } = (await api.engine.tenants.usage(tenantId)).endpoints;
+async function roomOf({ engine }: ApiContext, tenantId: string): Promise<number> {
+  // A dry run makes no tenant: one that is not there yet would have the default plan.
+  if (!engine.tenants.find(tenantId)) {
+    return engine.plans.list().find(({ isDefault }) => isDefault)?.endpointLimit ?? Infinity;
+  }
+  const { used, limit } = (await engine.tenants.usage(tenantId)).endpoints;
   return limit === null ? Infinity : limit - used;
 }
 

@@ -6,7 +6,7 @@ import { attemptId, parseId, prefixes } from '../model/id.ts';
 import type { AttemptFilter, DeliveryRow } from '../store/store.ts';
 import { publicEndpointOf } from './endpoint-id.ts';
 import { attempt, type Result } from './result.ts';
-import { tenantsFor } from './tenancy.ts';
+import { placesOf } from './tenancy.ts';
 
 /**
  * - `delivered`: the receiver answered 2xx
@@ -94,7 +94,8 @@ export class Attempts {
   }
 
   /** One filter for each tenant to look through. */
-  #filters({ subscriptionId, eventId, status, tenantId }: AttemptListFilter): (AttemptFilter & { ownId?: string })[] {
+  #filters(filter: AttemptListFilter): (AttemptFilter & { ownId?: string })[] {
+    const { eventId, status } = filter;
     const common: Omit<AttemptFilter, 'tenantId'> & { ownId?: string } = {};
     if (status === 'delivered') common.succeeded = true;
     else if (status !== undefined && status !== 'pending') common.succeeded = false;
@@ -103,15 +104,7 @@ export class Attempts {
       if (id !== null) common.eventId = id;
       else common.ownId = eventId;
     }
-    if (subscriptionId === undefined) {
-      return tenantsFor(this.#engine, tenantId).map((tenant) => ({ ...common, tenantId: tenant }));
-    }
-    const endpoint = this.#engine.endpoints.find(subscriptionId);
-    const endpointId = endpoint?.id ?? parseId(subscriptionId, prefixes.endpoint);
-    if (endpointId === null) throw notFound('subscription', subscriptionId);
-    // A deleted one has its history still, in some tenant.
-    const tenants = endpoint ? [endpoint.tenantId] : tenantsFor(this.#engine, tenantId);
-    return tenants.map((tenant) => ({ ...common, tenantId: tenant, endpointId }));
+    return placesOf(this.#engine, filter).map((place) => ({ ...common, ...place }));
   }
 
   async #made(

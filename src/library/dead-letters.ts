@@ -1,12 +1,12 @@
 import type { Engine } from '../delivery/engine.ts';
 import { publicEventId } from '../delivery/message.ts';
 import { notFound, PosthornError } from '../errors.ts';
-import { parseId, prefixes } from '../model/id.ts';
+import { prefixes } from '../model/id.ts';
 import type { DeliveryFilter, DeliveryRow } from '../store/store.ts';
 import { toDeliveryAttempt, type DeliveryAttempt } from './attempts.ts';
 import { publicEndpointOf } from './endpoint-id.ts';
 import { attempt, type Result } from './result.ts';
-import { tenantsFor } from './tenancy.ts';
+import { placesOf } from './tenancy.ts';
 
 /** A delivery that was given up: its schedule is used up, or the receiver is gone. */
 export interface DeadLetter {
@@ -96,16 +96,8 @@ export class DeadLetters {
     );
   }
 
-  #filters({ subscriptionId, tenantId }: { subscriptionId?: string; tenantId?: string | null }): DeliveryFilter[] {
-    const common = { status: ['dead_letter' as const], acknowledged: false };
-    if (subscriptionId === undefined) {
-      return tenantsFor(this.#engine, tenantId).map((tenant) => ({ ...common, tenantId: tenant }));
-    }
-    const endpoint = this.#engine.endpoints.find(subscriptionId);
-    const endpointId = endpoint?.id ?? parseId(subscriptionId, prefixes.endpoint);
-    if (endpointId === null) throw notFound('subscription', subscriptionId);
-    const tenants = endpoint ? [endpoint.tenantId] : tenantsFor(this.#engine, tenantId);
-    return tenants.map((tenant) => ({ ...common, tenantId: tenant, endpointId }));
+  #filters(filter: { subscriptionId?: string; tenantId?: string | null }): DeliveryFilter[] {
+    return placesOf(this.#engine, filter).map((place) => ({ ...place, status: ['dead_letter'], acknowledged: false }));
   }
 
   async #read(row: DeliveryRow): Promise<DeadLetter> {

@@ -50,9 +50,12 @@ export const presets: Readonly<Record<string, CustomFormat>> = {
       },
     ],
   },
-  /** `compact`, because receivers of this format hash the payload they parsed and wrote again. */
+  /**
+   * `compact`, because receivers of this format hash the payload they parsed and wrote again. Times in whole seconds,
+   * because the ISO 8601 decoder of Swift, which many of them are written in, knows no fractions.
+   */
   grantiva: {
-    body: { event: '{event.type}', timestamp: '{event.occurredAt}', data: '{event.data}' },
+    body: { event: '{event.type}', timestamp: '{event.occurredAt.isoSeconds}', data: '{event.data}' },
     json: 'compact',
     headers: { 'X-Grantiva-Event': '{event.type}', 'X-Grantiva-Delivery': '{delivery.uuid}' },
     signatures: [bodySignature('X-Grantiva-Signature')],

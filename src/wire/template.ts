@@ -17,6 +17,7 @@ export interface Placeholder {
   toMs?: (text: string) => number;
 }
 
+const ISO_SECONDS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const UNIX = /^\d{1,12}$/;
 const MS = /^\d{1,15}$/;
@@ -39,6 +40,7 @@ function remembered(spell: (ms: number) => string, step: number): (ms: number) =
 const isoText = (): ((ms: number) => string) => remembered((ms) => new Date(ms).toISOString(), 1);
 const unixText = (): ((ms: number) => string) => remembered((ms) => String(Math.floor(ms / 1000)), 1000);
 const occurredIso = isoText();
+const wholeSeconds = remembered((ms) => `${new Date(ms).toISOString().slice(0, -5)}Z`, 1000);
 const attemptIso = isoText();
 const attemptUnix = unixText();
 
@@ -65,6 +67,7 @@ const placeholders: Readonly<Record<string, Placeholder>> = {
   'event.group': { scope: 'message', value: (message) => message.group, shape: null, nullable: true },
   'event.source': { scope: 'message', value: (message) => message.source, shape: null, nullable: true },
   'event.occurredAt': ofMessage((message) => occurredIso(message.occurredAt), ISO),
+  'event.occurredAt.isoSeconds': ofMessage((message) => wholeSeconds(message.occurredAt), ISO_SECONDS),
   'event.occurredAt.unix': ofMessage((message) => Math.floor(message.occurredAt / 1000), UNIX),
   'event.occurredAt.ms': ofMessage((message) => message.occurredAt, MS),
   'event.data': { scope: 'data', value: (message) => message.data, shape: null },

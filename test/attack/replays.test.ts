@@ -40,22 +40,29 @@ describe('a replay', () => {
       { tenantId: 'default', status: ['delivered'] },
       { dryRun: false, ratePerSecond: null },
     );
+    await endpoints(r, 1, '/first');
     const { id } = await publish(r.engine, 'a');
     await endpoints(r, 10);
-    await r.engine.events.replay('default', id);
+    expect(await becomes(async () => (await counts(r.engine)).delivered === 2, 5_000)).toBe(true);
+    expect(await r.engine.events.replay('default', id)).toEqual({ deliveries: 11 });
     await r.receiver.waitForCount(10, '/hook');
-    expect(await becomes(async () => (await counts(r.engine)).delivered === 11, 5_000)).toBe(true);
+    expect(await becomes(async () => (await counts(r.engine)).delivered === 12, 5_000)).toBe(true);
     release();
     await r.receiver.waitForCount(2, '/other');
-    // Behind the replay's own turn.
-    await publish(r.engine, 'other');
+    await r.receiver.waitForCount(2, '/first');
+    expect(await becomes(async () => (await counts(r.engine)).delivered === 12, 5_000)).toBe(true);
+    // Another one has its turn behind that of the replay.
     await r.engine.deliveries.redeliverAll(
       { tenantId: 'default', status: ['delivered'], eventType: 'other' },
       { dryRun: false, ratePerSecond: null },
     );
-    await r.receiver.waitForCount(4, '/other');
+    await r.receiver.waitForCount(3, '/other');
     expect(await becomes(() => isQuiet(r.engine), 5_000)).toBe(true);
-    expect(r.receiver.requests.filter(({ path }) => path === '/hook')).toHaveLength(10);
+    for (const [path, times] of [
+      ['/hook', 10],
+      ['/first', 2],
+    ] as const)
+      expect(r.receiver.requests.filter((request) => request.path === path)).toHaveLength(times);
   });
 
   it('in the middle of the fan-out sends nothing twice', { timeout: 60_000 }, async () => {

@@ -123,7 +123,7 @@ describe('grantex', () => {
 describe('grantiva', () => {
   it('sends its envelope, event and delivery headers in its letter case', () => {
     const { flat, body } = send('grantiva', [secret]);
-    expect(body).toBe(`{"event":"grant.created","timestamp":"2026-01-15T09:30:00.250Z","data":${message.data}}`);
+    expect(body).toBe(`{"event":"grant.created","timestamp":"2026-01-15T09:30:00Z","data":${message.data}}`);
     expect(flat).toEqual([
       ...fixed,
       ...['X-Grantiva-Event', 'grant.created'],

@@ -232,7 +232,14 @@ export const grantivaRoutes: readonly Route[] = [
     description:
       'The original payload, with all attempts to go. The answer shows it as it starts; what comes of it is in the list.',
     answer: { status: 200, description: 'The delivery, reset.', schema: Delivery },
-    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED', 'PLAN_LIMIT_EXCEEDED', 'STORE_UNAVAILABLE', 'STORE_FULL'],
+    errors: [
+      'NOT_FOUND',
+      'INVALID_STATE',
+      'PLAN_FEATURE_REQUIRED',
+      'PLAN_LIMIT_EXCEEDED',
+      'STORE_UNAVAILABLE',
+      'STORE_FULL',
+    ],
     async handle({ api, tenantId, params }) {
       const { deliveries, endpoints } = api.engine;
       const endpoint = endpoints.get(tenantId, params.id);

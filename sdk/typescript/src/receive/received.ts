@@ -4,7 +4,7 @@ import type { VerifyOptions } from '../verify/verify.ts';
 /** How a receiver is set up. */
 export interface ReceiverOptions extends VerifyOptions {
   /** The webhook's secret, or several while it rotates; for `standard-ed25519` its public key. */
-  secret: string | readonly string[];
+  secret: string | readonly string[] | undefined;
   /** Largest body, bytes; default 1 MiB. A larger one is answered with 413. */
   maxBytes?: number;
 }

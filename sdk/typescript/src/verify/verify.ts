@@ -78,7 +78,7 @@ export class Webhook {
   readonly #toleranceSeconds: number;
 
   /** `secret`: one, or several while a secret rotates. */
-  constructor(secret: string | readonly string[], options: VerifyOptions = {}) {
+  constructor(secret: string | readonly string[] | undefined, options: VerifyOptions = {}) {
     const setUp = readSetUp({ ...options, secrets: typeof secret === 'string' ? [secret] : secret });
     if (isFailure(setUp)) throw new TypeError(setUp.message);
     const checks = prepareAll(prepareWithNode ?? prepareAlone, setUp);
