@@ -65,13 +65,27 @@ describe('the tenant of a request', () => {
   const as = (tenant: string) => ({ headers: { 'posthorn-tenant': tenant } });
 
   it('is the one an operator names, made at its first use where that is allowed, also by many at once', async () => {
-    const answers = await Promise.all(Array.from({ length: 10 }, () => api.call('GET', '/v1/webhooks', as('new-one'))));
-    expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200));
+    const body = { type: 'a', data: 1 };
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => api.call('POST', '/v1/events', { body, ...as('new-one') })),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(202));
     expect((await api.call('GET', '/v1/tenants/new-one')).status).toBe(200);
     const event = await api.call('POST', '/v1/events', { body: { type: 'a', data: 1 }, ...as('new-two') });
     expect(event.status).toBe(202);
     expect((await api.call('GET', `/v1/events/${event.body.id}`, as('new-two'))).status).toBe(200);
     expect((await api.call('GET', `/v1/events/${event.body.id}`, as('new-one'))).status).toBe(404);
+  });
+
+  it('is not made by looking at it, nor by a dry run', async () => {
+    const seen = await api.call('GET', '/v1/webhooks', as('looked-at'));
+    expect(seen).toMatchObject({ status: 200, body: { webhooks: [] } });
+    const body = { webhooks: [{ url: 'http://127.0.0.1:9/', events: ['a'] }], dryRun: true };
+    const tried = await api.call('POST', '/v1/webhooks/import', { body, ...as('looked-at') });
+    expect(tried).toMatchObject({ status: 200, body: { created: 1 } });
+    expect((await api.call('GET', '/v1/tenants/looked-at')).status).toBe(404);
+    await api.call('POST', '/v1/webhooks/import', { body: { ...body, dryRun: false }, ...as('looked-at') });
+    expect((await api.call('GET', '/v1/tenants/looked-at')).status).toBe(200);
   });
 
   it('is default where an operator names none', async () => {

@@ -74,8 +74,8 @@ describe('whatever comes in', () => {
 
   it('a Webhook refuses by a value and never throws', () => {
     const webhooks = [
-      new Webhook(secrets[0]!),
-      new Webhook(secrets[1]!, { format: 'standard-ed25519' }),
+      new Webhook(secrets[0]),
+      new Webhook(secrets[1], { format: 'standard-ed25519' }),
       new Webhook('text', { format: 'grantex' }),
     ];
     fc.assert(
