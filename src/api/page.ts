@@ -62,9 +62,22 @@ export function pageInMemory<Row>(
 ): { rows: readonly Row[]; nextCursor: string | null } {
   const limit = query.limit ?? options.defaultLimit ?? DEFAULT_LIMIT;
   const after = readCursor(query.cursor, options.isPosition);
-  const rest = after === null ? rows : rows.filter((row) => options.isBehind(row, after));
-  const shown = rest.slice(0, limit);
-  return { rows: shown, nextCursor: rest.length > limit ? cursorAfter(options.positionOf(shown.at(-1)!)) : null };
+  const from = after === null ? 0 : firstIndex(rows, (row) => options.isBehind(row, after));
+  const shown = rows.slice(from, from + limit);
+  const isMore = rows.length > from + limit;
+  return { rows: shown, nextCursor: isMore ? cursorAfter(options.positionOf(shown.at(-1)!)) : null };
+}
+
+/** Where the rows begin that fit: behind all that do not, so that a list of ten thousand takes fourteen looks. */
+function firstIndex<Row>(rows: readonly Row[], fits: (row: Row) => boolean): number {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (fits(rows[middle]!)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** For {@link pageInMemory}: newest first, by id. */

@@ -27,7 +27,7 @@ const MAX_NAME = 128;
 const MAX_EMAIL = 254;
 /** Plausible, not more: only a mail that arrives proves an address. */
 const EMAIL = /^[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+$/;
-// eslint-disable-next-line no-control-regex
+// eslint-disable-next-line no-control-regex -- control characters are what is looked for
 const CONTROL = /[\x00-\x1f\x7f]/;
 const SIGNUPS_A_MINUTE = 10;
 
