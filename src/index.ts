@@ -14,7 +14,7 @@ export type {
   SubscriptionInput,
   SubscriptionPatch,
 } from './library/subscriptions.ts';
-export type { Dispatched, WebhookEvent } from './library/deliveries.ts';
+export type { Dispatched, Redelivery, WebhookEvent } from './library/deliveries.ts';
 export type { AttemptListFilter, AttemptStatus, DeliveryAttempt } from './library/attempts.ts';
 export type { DeadLetter } from './library/dead-letters.ts';
 export { verify } from './library/verify.ts';

@@ -1,3 +1,4 @@
+import { Turns } from '../delivery/turns.ts';
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { newId, parseId, prefixes, type Id } from '../model/id.ts';
 import type { Member, MemberRole } from '../model/tenant.ts';
@@ -39,8 +40,8 @@ export class People {
   readonly #store: PeopleOptions['store'];
   readonly #now: () => number;
   readonly #members = new Map<Id, Member>();
-  /** Changes go one after the other, so that each sees the one before: two owners cannot demote each other at once. */
-  #changes: Promise<unknown> = Promise.resolve();
+  /** Changes of one tenant's go one after the other: two owners cannot demote each other at once. */
+  readonly #turns = new Turns();
 
   constructor(options: PeopleOptions) {
     const { store, pepper, signup, secureCookies, now = Date.now } = options;
@@ -79,7 +80,7 @@ export class People {
   /** Throws BAD_REQUEST that names the field, and ALREADY_EXISTS where a member has that email. */
   create(tenantId: string, input: MemberInput): Promise<Member> {
     const { role, name = null, email = null } = input;
-    return this.#change(async () => {
+    return this.#turns.take(tenantId, async () => {
       this.#check(tenantId, name, email, null);
       const now = this.#now();
       const member: Member = { id: newId(now), tenantId, name, email, role, createdAt: now, updatedAt: now };
@@ -91,7 +92,7 @@ export class People {
 
   /** What is not given stays. Throws as `create`, NOT_FOUND, and INVALID_STATE where no owner would be left. */
   update(tenantId: string, id: string, patch: Partial<MemberInput>): Promise<Member> {
-    return this.#change(async () => {
+    return this.#turns.take(tenantId, async () => {
       const before = this.#require(tenantId, id);
       const { role = before.role, name = before.name, email = before.email } = patch;
       this.#check(tenantId, name, email, before.id);
@@ -108,7 +109,7 @@ export class People {
    * @param onRemoved told in the turn in which it is so
    */
   remove(tenantId: string, id: string, onRemoved: (memberId: Id, now: number) => void): Promise<void> {
-    return this.#change(async () => {
+    return this.#turns.take(tenantId, async () => {
       const member = this.#require(tenantId, id);
       this.#requireAnotherOwner(member);
       const now = this.#now();
@@ -141,12 +142,6 @@ export class People {
     const wanted = email.toLowerCase();
     const other = this.list(tenantId).find((member) => member.email?.toLowerCase() === wanted);
     if (other !== undefined && other.id !== self) throw emailTaken(email);
-  }
-
-  #change<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#changes.then(work, work);
-    this.#changes = mine.catch(() => undefined);
-    return mine;
   }
 }
 

@@ -4,6 +4,7 @@ import { notFound, PosthornError } from '../errors.ts';
 import { prefixes } from '../model/id.ts';
 import type { DeliveryFilter, DeliveryRow } from '../store/store.ts';
 import { toDeliveryAttempt, type DeliveryAttempt } from './attempts.ts';
+import { toRedelivery, type Redelivery } from './deliveries.ts';
 import { publicEndpointOf } from './endpoint-id.ts';
 import { attempt, type Result } from './result.ts';
 import { placesOf } from './tenancy.ts';
@@ -66,10 +67,9 @@ export class DeadLetters {
   }
 
   /** Sends it again with a whole schedule anew. Err `attempt-not-found`; `subscription-inactive` while that is deactivated or deleted. */
-  retry(id: string): Promise<Result<{ deliveryId: string; nextAttemptNumber: number }>> {
+  retry(id: string): Promise<Result<Redelivery>> {
     return this.#with(id, async (tenantId) => {
-      const row = await this.#engine.deliveries.redeliver(tenantId, id);
-      return { deliveryId: prefixes.delivery + row.id, nextAttemptNumber: row.attemptCount + 1 };
+      return toRedelivery(await this.#engine.deliveries.redeliver(tenantId, id));
     });
   }
 

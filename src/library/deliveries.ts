@@ -2,6 +2,7 @@ import type { Engine, PublishInput } from '../delivery/engine.ts';
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { prefixes } from '../model/id.ts';
 import { JsonError, parseStrictJson } from '../model/json.ts';
+import type { DeliveryRow } from '../store/store.ts';
 import type { Catalogue, DataOf, EventName } from './catalogue.ts';
 import { attempt, type Result } from './result.ts';
 import { ensureTenant, tenantOf } from './tenancy.ts';
@@ -30,6 +31,17 @@ export interface Dispatched {
   deliveries: number;
   /** It was dispatched before, under the same id or key. */
   duplicate: boolean;
+}
+
+/** A delivery that is on its way again. */
+export interface Redelivery {
+  /** `whd_…` */
+  deliveryId: string;
+  nextAttemptNumber: number;
+}
+
+export function toRedelivery(row: DeliveryRow): Redelivery {
+  return { deliveryId: prefixes.delivery + row.id, nextAttemptNumber: row.attemptCount + 1 };
 }
 
 /** As JSON, characters. Every event is kept in memory while it is sent, and goes to each subscription. */
@@ -70,13 +82,12 @@ export class Deliveries<Types extends Catalogue> {
    * Sends the original payload again, as a new attempt with the next number.
    * @param id of an attempt (`att_…`) or of a delivery (`whd_…`)
    */
-  async redeliver(id: string): Promise<Result<{ deliveryId: string; nextAttemptNumber: number }>> {
+  async redeliver(id: string): Promise<Result<Redelivery>> {
     return attempt(
       async () => {
         const tenantId = await this.#engine.deliveries.tenantOf(id);
         if (tenantId === null) throw notFound('attempt or delivery', id);
-        const row = await this.#engine.deliveries.redeliver(tenantId, id);
-        return { deliveryId: prefixes.delivery + row.id, nextAttemptNumber: row.attemptCount + 1 };
+        return toRedelivery(await this.#engine.deliveries.redeliver(tenantId, id));
       },
       { NOT_FOUND: 'attempt-not-found', INVALID_STATE: 'subscription-inactive' },
     );

@@ -161,7 +161,7 @@ describe('what JavaScript callers give', () => {
     await posthorn.start();
     const thrower = {
       toJSON() {
-        // eslint-disable-next-line @typescript-eslint/only-throw-error
+        // eslint-disable-next-line @typescript-eslint/only-throw-error -- what is thrown here is the case
         throw null;
       },
     };

@@ -80,7 +80,7 @@ export const grantivaRoutes: readonly Route[] = [
       schema: WebhookWithSecret,
       headers: { 'Idempotency-Replayed': '`true` where the key was used before: nothing was made again.' },
     },
-    errors: ['PLAN_LIMIT_EXCEEDED', 'PLAN_FEATURE_REQUIRED', 'IDEMPOTENCY_CONFLICT', 'STORE_UNAVAILABLE', 'STORE_FULL'],
+    errors: ['PLAN_LIMIT_EXCEEDED', 'PLAN_FEATURE_REQUIRED', 'IDEMPOTENCY_CONFLICT'],
     async handle({ api, tenantId, body, idempotencyKey, replyHeaders }) {
       const { url, description } = body;
       const { endpoint, secret, replayed } = await api.engine.endpoints.create(
@@ -126,7 +126,7 @@ export const grantivaRoutes: readonly Route[] = [
     ),
     example: { isActive: false },
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
-    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED', 'STORE_UNAVAILABLE', 'STORE_FULL'],
+    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params, body }) {
       const patch: Partial<EndpointInput> = {};
       if (body.isActive != null) patch.isActive = body.isActive;
@@ -146,7 +146,7 @@ export const grantivaRoutes: readonly Route[] = [
     summary: 'Delete a webhook',
     description: 'What is on the wire is not tried again.',
     answer: { status: 204, description: 'Deleted.' },
-    errors: ['NOT_FOUND', 'STORE_UNAVAILABLE', 'STORE_FULL'],
+    errors: ['NOT_FOUND'],
     handle: ({ api, tenantId, params }) => api.engine.endpoints.remove(tenantId, params.id),
   }),
   route({
@@ -232,14 +232,7 @@ export const grantivaRoutes: readonly Route[] = [
     description:
       'The original payload, with all attempts to go. The answer shows it as it starts; what comes of it is in the list.',
     answer: { status: 200, description: 'The delivery, reset.', schema: Delivery },
-    errors: [
-      'NOT_FOUND',
-      'INVALID_STATE',
-      'PLAN_FEATURE_REQUIRED',
-      'PLAN_LIMIT_EXCEEDED',
-      'STORE_UNAVAILABLE',
-      'STORE_FULL',
-    ],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED', 'PLAN_LIMIT_EXCEEDED'],
     async handle({ api, tenantId, params }) {
       const { deliveries, endpoints } = api.engine;
       const endpoint = endpoints.get(tenantId, params.id);

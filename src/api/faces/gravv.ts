@@ -130,14 +130,7 @@ export const gravvRoutes: readonly Route[] = [
     summary: 'Send one of them again, now',
     description: 'Answers when the receiver did.',
     answer: { status: 200, description: 'What came of it.', schema: enveloped(Sent) },
-    errors: [
-      'NOT_FOUND',
-      'INVALID_STATE',
-      'PLAN_FEATURE_REQUIRED',
-      'PLAN_LIMIT_EXCEEDED',
-      'STORE_UNAVAILABLE',
-      'STORE_FULL',
-    ],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED', 'PLAN_LIMIT_EXCEEDED'],
     async handle({ api, tenantId, params }) {
       const { delivery, attempt } = await api.engine.deliveries.sendNow(tenantId, params.id);
       return { data: sentJson(delivery, attempt), error: null };

@@ -18,8 +18,7 @@ export interface FastifyScope {
   addContentTypeParser(
     type: string,
     options: { parseAs: 'buffer'; bodyLimit: number },
-    // Fastify has this overloaded by how the parser answers.
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- Fastify has this overloaded by how the parser answers
     parse: any,
   ): unknown;
   addHook(name: 'preHandler', hook: (request: Request, reply: Reply, done: () => void) => void): unknown;

@@ -1,7 +1,6 @@
 import { concat, utf8 } from '../verify/bytes.ts';
 
-// As Node's own types have it.
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node's own types have it
 type Listener = (...given: any[]) => void;
 
 /** A request of node:http, as far as it is used here. */
