@@ -12,7 +12,3 @@ export const scopes = [
   'event-types:write',
 ] as const;
 export type Scope = (typeof scopes)[number];
-
-export function isScope(text: unknown): text is Scope {
-  return scopes.includes(text as Scope);
-}
