@@ -21,6 +21,15 @@ export interface Store {
   close(): Promise<void>;
   /** Throws where the store would not answer or take a write; for `/readyz`. */
   check(): Promise<void>;
+  /**
+   * The clock that dates everything, epoch ms: this machine's for the embedded store, the database's where several nodes
+   * share one (known to within a round trip once it is open). Never goes back by itself.
+   */
+  now(): number;
+  /** What happens to this process from outside. One listener, set before `open`. */
+  listen(listener: StoreListener): void;
+  /** What the nodes of one database share; null for the embedded store, which has one. */
+  readonly cluster: Cluster | null;
 
   // The way of a delivery: hand-written, batched in group commits, measured in bench/.
 
@@ -83,8 +92,11 @@ export interface Store {
      * named); `taken`, some tenant has, or had, an endpoint with this id, or this tenant one with this own id.
      */
     create(endpoint: Endpoint, options?: CreateEndpointOptions): Promise<CreateEndpointOutcome>;
-    /** Replaces the row and its secrets. */
-    update(endpoint: Endpoint): Promise<void>;
+    /**
+     * Replaces the row and its secrets, where it still is as it was at `ifUpdatedAt` (its `updatedAt`, which grows with
+     * every change). Resolves to false, having changed nothing, where somebody else was quicker, or it is deleted.
+     */
+    update(endpoint: Endpoint, ifUpdatedAt: number): Promise<boolean>;
     /** Keeps the row for its history and forgets the secrets. */
     remove(tenantId: string, id: Id, now: number): Promise<void>;
   };
@@ -117,6 +129,7 @@ export interface Store {
   };
   readonly eventTypes: {
     all(): Promise<EventType[]>;
+    get(name: string): Promise<EventType | null>;
     put(eventType: EventType): Promise<void>;
     remove(name: string): Promise<void>;
   };
@@ -124,37 +137,97 @@ export interface Store {
     all(): Promise<Plan[]>;
     /** Creates or replaces; where it `isDefault`, no other one is any more. */
     put(plan: Plan): Promise<void>;
-    remove(name: string): Promise<void>;
+    /** Resolves to false, having changed nothing, where a tenant has it. */
+    remove(name: string): Promise<boolean>;
   };
   readonly members: {
     all(): Promise<Member[]>;
+    get(tenantId: string, id: Id): Promise<Member | null>;
     /** Resolves to false, having stored nothing, where the tenant has a member with this email. */
     create(member: Member): Promise<boolean>;
-    update(member: Member): Promise<void>;
+    /**
+     * Replaces the row where it still is as it was at `ifUpdatedAt`, unless no owner would be left. ALREADY_EXISTS where
+     * another member has this email.
+     */
+    update(member: Member, ifUpdatedAt: number): Promise<MemberOutcome>;
     /** Removes the member and its sessions, and revokes its personal keys. */
-    remove(tenantId: string, id: Id, now: number): Promise<void>;
+    remove(tenantId: string, id: Id, now: number): Promise<Extract<MemberOutcome, 'done' | 'last_owner'>>;
   };
   readonly sessions: {
     /** Those that last beyond `now`. */
     all(now: number): Promise<Session[]>;
+    get(hash: string): Promise<Session | null>;
     /** Also forgets the ones that have ended. */
     create(session: Session): Promise<void>;
     remove(hash: string): Promise<void>;
   };
   readonly tenants: {
     all(): Promise<Tenant[]>;
-    /** Does nothing where it exists. */
-    create(tenant: Tenant): Promise<void>;
-    update(tenant: Tenant): Promise<void>;
+    get(id: string): Promise<Tenant | null>;
+    /** Stores it; `present` where it exists, `no_plan` where its plan does not: then nothing changes. */
+    create(tenant: Tenant): Promise<'done' | 'present' | 'no_plan'>;
+    /** Changes the fields that are given, and no others. `no_plan`: there is no such plan, and nothing changes. */
+    update(id: string, fields: Partial<Pick<Tenant, 'name' | 'wireFormat' | 'plan'>>): Promise<'done' | 'no_plan'>;
   };
   readonly apiKeys: {
     /** Every key with its hash, revoked ones too. */
     all(): Promise<(ApiKey & { hash: string })[]>;
+    get(id: Id): Promise<(ApiKey & { hash: string }) | null>;
     create(key: ApiKey & { hash: string }): Promise<void>;
     revoke(id: Id, now: number): Promise<void>;
     touch(uses: readonly { id: Id; lastUsedAt: number }[]): Promise<void>;
   };
 }
+
+/** A node shows the others only what they may have to act on. */
+export interface StoreListener {
+  /** This process's leases are void and what it held is due again: its writer died, or its lease ran out unrenewed. */
+  leasesLost(): void;
+  /** Work of a node that is gone is there to be taken: deliveries are due, fan-outs are unfinished. */
+  orphansFound(): void;
+  /** Other nodes changed these records. After a long silence it may be `everything`. */
+  recordsChanged(changes: readonly RecordChange[] | 'everything'): void;
+  /** This node's place among those that deliver is another one now. */
+  placeChanged(): void;
+  /** Another node learnt that an endpoint is to be left alone until then (epoch ms), or, with 0, no longer. */
+  endpointPaused(tenantId: string, endpointId: Id, until: number): void;
+}
+
+/** `key`: an endpoint's, member's or API key's id, a plan's, tenant's or event type's name, a session's hash. */
+export interface RecordChange {
+  kind: 'endpoint' | 'event_type' | 'plan' | 'tenant' | 'member' | 'session' | 'api_key';
+  /** '' for what belongs to no tenant. */
+  tenantId: string;
+  key: string;
+}
+
+/** What the nodes of one database tell each other. */
+export interface Cluster {
+  /**
+   * Looks now what other nodes have changed, instead of within half a second. Resolves once the listener was told of
+   * every change committed before the call.
+   */
+  catchUp(): Promise<void>;
+  /**
+   * False from the moment at which this node's lease could run out before an exchange ends: nothing that it holds may
+   * be sent. By a clock that nobody sets, so it is true of a process that was stopped and continued, too.
+   */
+  isLeaseLive(): boolean;
+  /** This node's place among the live ones that deliver: `index` from 0, in the order of age. `{0, 1}` when alone. */
+  place(): { index: number; count: number };
+  /** Tells the others to leave an endpoint alone until then (epoch ms); 0 = no longer. Never rejects. */
+  pause(tenantId: string, endpointId: Id, until: number): Promise<void>;
+  /** Pauses that are in force now, for a node that starts. */
+  pauses(): Promise<{ tenantId: string; endpointId: Id; until: number }[]>;
+  /**
+   * Adds to counters that all nodes share; resolves to their totals, in order. A counter is forgotten some time after
+   * its window. `window`: epoch ms at which the minute or day began.
+   */
+  count(uses: readonly { name: string; window: number; add: number }[]): Promise<number[]>;
+}
+
+/** `stale`: somebody else was quicker. `last_owner`: a tenant with owners keeps one. Nothing changed but with `done`. */
+export type MemberOutcome = 'done' | 'stale' | 'last_owner';
 
 export interface CreateEndpointOptions {
   /** Endpoints that the tenant may have at most, this one included; null = any number. */

@@ -6,11 +6,15 @@ import type { RecordDriver } from './driver.ts';
 import type { Tables } from './tables.ts';
 import { createdBetween, createdFrom } from './created-between.ts';
 
-export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick<Store, 'unfinishedFanOuts'> {
+export function createEvents({
+  db,
+  read,
+  eventsWithData,
+}: RecordDriver): Store['events'] & Pick<Store, 'unfinishedFanOuts'> {
   return {
     async get(tenantId, id) {
       const [row] = await read(
-        db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId).where('id', '=', id),
+        db.selectFrom(eventsWithData).selectAll().where('tenant_id', '=', tenantId).where('id', '=', id),
       );
       return row ? toEvent(row) : null;
     },
@@ -23,7 +27,7 @@ export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick
     },
 
     async list({ tenantId, type, group, from, to }, { limit, before, offset }) {
-      let query = db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId);
+      let query = db.selectFrom(eventsWithData).selectAll().where('tenant_id', '=', tenantId);
       if (type !== undefined) query = query.where('type', '=', type);
       if (group !== undefined) query = query.where('group_key', '=', group);
       if (before !== null) query = query.where('id', '<', before);
@@ -51,7 +55,7 @@ export function createEvents({ db, read }: RecordDriver): Store['events'] & Pick
 
     async unfinishedFanOuts(limit) {
       const rows = await read(
-        db.selectFrom('events').selectAll().where('fan_out_after', 'is not', null).orderBy('id').limit(limit),
+        db.selectFrom(eventsWithData).selectAll().where('fan_out_after', 'is not', null).orderBy('id').limit(limit),
       );
       return rows.map((row) => ({ event: toEvent(row), after: row.fan_out_after! }));
     },

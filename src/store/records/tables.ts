@@ -84,19 +84,9 @@ export interface Tables {
     created_at: number;
     expires_at: number | null;
   };
-  events: {
-    tenant_id: string;
-    id: string;
-    own_id: string | null;
-    type: string;
-    occurred_at: number;
-    category: string | null;
-    group_key: string | null;
-    source: string | null;
-    created_at: number;
-    fan_out_after: string | null;
-    data: string;
-  };
+  events: EventColumns;
+  /** The same, on PostgreSQL, where payloads are apart from the events. */
+  events_with_data: EventColumns;
   dedupe: { tenant_id: string; key: string; event_id: string; fingerprint: string };
   deliveries: {
     tenant_id: string;
@@ -125,4 +115,18 @@ export interface Tables {
     failure: string | null;
     detail: string;
   };
+}
+
+interface EventColumns {
+  tenant_id: string;
+  id: string;
+  own_id: string | null;
+  type: string;
+  occurred_at: number;
+  category: string | null;
+  group_key: string | null;
+  source: string | null;
+  created_at: number;
+  fan_out_after: string | null;
+  data: string;
 }

@@ -1,7 +1,7 @@
 import type { Event } from '../../model/event.ts';
 import type { Id } from '../../model/id.ts';
 import type { ClaimedDelivery, ClaimRequest, ClaimResult } from '../store.ts';
-import type { DueLine } from './due.ts';
+import type { DueLine } from '../due.ts';
 import type { Run, WriterContext } from './verbs.ts';
 
 /** Event data in one answer: past it the claim stops and says that there is more. Bounds memory with large events. */

@@ -3,7 +3,8 @@ import type { Failure } from './failure.ts';
 import { pack, verb } from './verbs.ts';
 import type { Stream, Verb } from './verbs.ts';
 import { packAccept } from './accept.ts';
-import { checkSettlement, packSettlement } from './settle.ts';
+import { checkSettlement } from '../checks.ts';
+import { packSettlement } from './settle.ts';
 import type { AcceptEntry, AcceptOutcome, Settlement } from '../store.ts';
 
 /** A batch is closed at either bound, so that no commit, and no message, grows without end. */

@@ -1,14 +1,8 @@
-import { isEnd, sourcesOf, transitions } from '../../model/delivery.ts';
-import type { DeliveryMove, DeliveryStatus } from '../../model/delivery.ts';
+import { isEnd, sourcesOf } from '../../model/delivery.ts';
+import type { DeliveryStatus } from '../../model/delivery.ts';
 import type { Id } from '../../model/id.ts';
 import type { MoveRequest, RedeliverRequest } from '../store.ts';
 import type { Run, WriterContext } from './verbs.ts';
-
-/** Throws where the transition table has no move from the one status to the other. */
-export function checkMove({ from, to }: MoveRequest): void {
-  const moves: { readonly [by in DeliveryMove]?: DeliveryStatus } = transitions[from];
-  if (!Object.values(moves).includes(to) || from === to) throw new Error(`Deliveries cannot go from ${from} to ${to}.`);
-}
 
 /** The moves people and endpoints cause. */
 export function createMoves({ db, due }: WriterContext): { move: Run; redeliver: Run; acknowledge: Run } {

@@ -1,18 +1,7 @@
-import { isEnd, transitions } from '../../model/delivery.ts';
-import type { DeliveryStatus } from '../../model/delivery.ts';
+import { isEnd } from '../../model/delivery.ts';
 import type { Id } from '../../model/id.ts';
 import type { Settlement } from '../store.ts';
 import type { Run, Stream, WriterContext } from './verbs.ts';
-
-const fromSending: ReadonlySet<DeliveryStatus> = new Set(Object.values(transitions.sending));
-
-/** Refuses what the transition table does not have, before it can spoil a batch. */
-export function checkSettlement({ status, dueAt, deliveryId }: Settlement): void {
-  if (!fromSending.has(status)) throw new Error(`A delivery cannot go from sending to ${status} (${deliveryId}).`);
-  if ((dueAt !== null) !== (status === 'pending')) {
-    throw new Error(`dueAt belongs to pending and to nothing else (${deliveryId} to ${status}).`);
-  }
-}
 
 export function packSettlement(stream: Stream, settlement: Settlement): void {
   const { attempt, status, attemptCount } = settlement;

@@ -12,10 +12,10 @@ import { createSessions } from '../records/sessions.ts';
 import type { Tables } from '../records/tables.ts';
 import { createTenants } from '../records/tenants.ts';
 import type { KeyRing } from '../seal.ts';
-import type { Store } from '../store.ts';
+import type { Store, StoreListener } from '../store.ts';
 import { packAddDeliveries, packFanOut } from './accept.ts';
 import { packChange, packChangeUnless } from './change.ts';
-import { checkMove } from './move.ts';
+import { checkMove } from '../checks.ts';
 import type { PruneResult } from './prune.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { verb } from './verbs.ts';
@@ -32,8 +32,6 @@ export interface SqliteStoreOptions {
   now?: () => number;
   /** The largest the database may grow; past it the store answers `STORE_FULL`. Default: as large as the disk. */
   maxBytes?: number;
-  /** The writer died and was started anew: this process's leases are void, and what it held is due again. */
-  onRestart?: () => void;
 }
 
 export interface SqliteStore extends Store {
@@ -49,14 +47,21 @@ export function createSqliteStore({
   keyRing,
   now = Date.now,
   maxBytes,
-  onRestart = () => undefined,
 }: SqliteStoreOptions): SqliteStore {
-  const writer = new WriterThread({ dataDir, maxBytes: maxBytes ?? null, now, onRestart });
+  let listener: StoreListener | null = null;
+  const writer = new WriterThread({
+    dataDir,
+    maxBytes: maxBytes ?? null,
+    now,
+    // The writer died and was started anew, in a session of its own.
+    onRestart: () => listener?.leasesLost(),
+  });
   const reader = new ReaderThread(dataDir);
   /** What is called from now on is refused: else whoever goes on calling keeps the writer busy, and starts another reader. */
   let isClosing = false;
   const isOpen = (): boolean => writer.isOpen && !isClosing;
   const driver: RecordDriver = {
+    eventsWithData: 'events',
     db: new Kysely<Tables>({
       dialect: {
         createAdapter: () => new SqliteAdapter(),
@@ -136,6 +141,11 @@ export function createSqliteStore({
       }
     },
     close,
+    now,
+    listen(those) {
+      listener = those;
+    },
+    cluster: null,
     async check() {
       await Promise.all([
         call(verb.check, 1, (stream) => stream.push(now())),

@@ -1,6 +1,6 @@
 import type Database from 'better-sqlite3';
 import type { Failure } from './failure.ts';
-import type { DueRing } from './due.ts';
+import type { DueRing } from '../due.ts';
 
 /**
  * How calls travel to the writer's thread: one flat array of primitives a batch, `[verb, end, …arguments]` for each call,

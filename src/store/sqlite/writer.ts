@@ -8,11 +8,12 @@ import { createChange } from './change.ts';
 import { createClaim, fillDueRing } from './claim.ts';
 import { prepareDataDir } from '../data-directory.ts';
 import { databasePath, lockDataDir, openForWriting } from './database.ts';
-import { DueRing } from './due.ts';
+import { DueRing } from '../due.ts';
 import { describe } from './failure.ts';
 import type { Failure } from './failure.ts';
 import { migrate, pendingIn } from './migrate.ts';
 import { createMoves } from './move.ts';
+import { refuseMoved } from './moved.ts';
 import { createPrune } from './prune.ts';
 import { beginSession, endSession } from './session.ts';
 import { createSettle } from './settle.ts';
@@ -48,6 +49,7 @@ function open(): Open {
       );
     }
     migrate(db, start.now);
+    refuseMoved(db, start.dataDir);
     db.prepare("INSERT OR IGNORE INTO meta (key, value) VALUES ('checked_at', '0')").run();
     return { db, lock, context: { db, session: beginSession(db, start.now), due: new DueRing() } };
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Id } from '../../model/id.ts';
+import type { Id } from '../model/id.ts';
 
 /** One endpoint that has `pending` deliveries. */
 export interface DueLine {
@@ -61,6 +61,15 @@ export class DueRing {
     else this.#wait(line, dueAt);
   }
 
+  /** Epoch ms of the earliest delivery not yet due, as far as is known; null = none. */
+  nextAt(): number | null {
+    for (let first = this.#heap[0]; first; first = this.#heap[0]) {
+      if (this.#isCurrent(first)) return first.at;
+      this.#pop();
+    }
+    return null;
+  }
+
   /**
    * Hands out what is due at `now`: equal shares to tenants, within them to their endpoints, going on behind those
    * served last. `take(line, count)` returns how many it took; fewer than `count` means that no more were due (and it
@@ -113,13 +122,18 @@ export class DueRing {
   #advance(now: number): void {
     for (let first = this.#heap[0]; first && first.at <= now; first = this.#heap[0]) {
       this.#pop();
-      const { line, at } = first;
-      if (line.isReady || line.dueAt !== at || this.#lines.get(line.tenantId)?.get(line.endpointId) !== line) continue;
+      const { line } = first;
+      if (!this.#isCurrent(first)) continue;
       line.isReady = true;
       let ready = this.#ready.get(line.tenantId);
       if (!ready) this.#ready.set(line.tenantId, (ready = new Map<Id, DueLine>()));
       ready.set(line.endpointId, line);
     }
+  }
+
+  /** Whether its line still waits for this very time. */
+  #isCurrent({ line, at }: Waiting): boolean {
+    return !line.isReady && line.dueAt === at && this.#lines.get(line.tenantId)?.get(line.endpointId) === line;
   }
 
   #wait(line: DueLine, dueAt: number): void {

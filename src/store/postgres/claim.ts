@@ -1,0 +1,244 @@
+import type { Event } from '../../model/event.ts';
+import type { Id } from '../../model/id.ts';
+import type { DueLine } from '../due.ts';
+import type { ClaimedDelivery, ClaimRequest, ClaimResult } from '../store.ts';
+import { asciiArray, int4Array } from './binary-array.ts';
+import type { Context } from './context.ts';
+
+/** Characters of event data in one answer: past it the claim stops and says that there is more. Bounds memory. */
+const MAX_DATA_CHARS = 8 * 1024 * 1024;
+/** The ring is filled from the database at least this often: other nodes leave work, too. */
+const REFILL_MS = 15_000;
+/** Rounds of one call: lines that had less than was thought leave room for others. */
+const ROUNDS = 4;
+
+type Line = Pick<DueLine, 'tenantId' | 'endpointId'>;
+
+interface Share {
+  readonly line: Line;
+  count: number;
+}
+
+interface Row extends Record<string, unknown> {
+  id: Id;
+  endpoint_id: Id;
+  attempt_count: number;
+  schedule_start: number;
+  n: number;
+  place: number;
+  tenant_id: string;
+  event_id: Id;
+  own_id: string | null;
+  type: string;
+  occurred_at: number;
+  category: string | null;
+  group_key: string | null;
+  source: string | null;
+  created_at: number;
+  data: string;
+}
+
+/** What another node is leasing at this moment is passed over; nobody waits. */
+const CLAIM = `WITH lines AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) WITH ORDINALITY AS l(tenant_id, endpoint_id, count, n)
+  ), picked AS MATERIALIZED (
+    SELECT l.n, d.* FROM lines l CROSS JOIN LATERAL (
+      SELECT tenant_id, id, due_at, size FROM posthorn.open_deliveries
+      WHERE tenant_id = l.tenant_id AND endpoint_id = l.endpoint_id AND status = 'pending' AND due_at <= $4::bigint
+      ORDER BY due_at, id LIMIT l.count FOR UPDATE SKIP LOCKED
+    ) d
+  ), bounded AS (
+    SELECT n, tenant_id, id, row_number() OVER placed AS place, sum(size) OVER placed - size AS chars_before
+    FROM picked WINDOW placed AS (ORDER BY n, due_at, id ROWS UNBOUNDED PRECEDING)
+  ), leased AS (
+    UPDATE posthorn.open_deliveries d SET status = 'sending', reason = NULL, due_at = NULL, lease = $5::bigint
+    FROM bounded b WHERE b.chars_before < $6::bigint AND d.tenant_id = b.tenant_id AND d.id = b.id
+    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, d.attempt_count, d.schedule_start, b.n, b.place
+  )
+  SELECT l.id, l.endpoint_id, l.attempt_count, l.schedule_start, l.n::int AS n, l.place::int AS place, l.tenant_id, l.event_id,
+    e.own_id, e.type, e.occurred_at, e.category, e.group_key, e.source, e.created_at, p.data
+  FROM leased l
+  JOIN posthorn.events e ON e.tenant_id = l.tenant_id AND e.id = l.event_id
+  JOIN posthorn.payloads p ON p.tenant_id = l.tenant_id AND p.event_id = l.event_id`;
+
+const NEXT = `SELECT l.n::int AS n, (
+    SELECT due_at FROM posthorn.open_deliveries
+    WHERE tenant_id = l.tenant_id AND endpoint_id = l.endpoint_id AND status = 'pending' ORDER BY due_at LIMIT 1
+  ) AS due_at FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS l(tenant_id, endpoint_id, n)`;
+
+/** One seek for each endpoint that has something pending, however long its line. */
+const HEADS = `WITH RECURSIVE heads AS (
+    (SELECT tenant_id, endpoint_id, due_at FROM posthorn.open_deliveries WHERE status = 'pending'
+     ORDER BY tenant_id, endpoint_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM heads h CROSS JOIN LATERAL (
+      SELECT tenant_id, endpoint_id, due_at FROM posthorn.open_deliveries
+      WHERE status = 'pending' AND (tenant_id, endpoint_id) > (h.tenant_id, h.endpoint_id)
+      ORDER BY tenant_id, endpoint_id, due_at LIMIT 1
+    ) next
+  ) SELECT tenant_id, endpoint_id, due_at FROM heads`;
+
+/**
+ * Leases what is due. Which endpoints have something due each node keeps in memory, as the embedded store does: it knows
+ * what it made pending itself, and looks now and then, and when it is told, what others left.
+ */
+export class Claiming {
+  readonly #c: Context;
+  #isStale = true;
+  #filledAt = Number.NEGATIVE_INFINITY;
+
+  constructor(context: Context) {
+    this.#c = context;
+  }
+
+  /** Others made something due: the next claim looks. */
+  lookAgain(): void {
+    this.#isStale = true;
+  }
+
+  async claim(request: ClaimRequest): Promise<ClaimResult> {
+    const into = new Taken();
+    const more = request.only
+      ? await this.#claimOnly(into, request, request.only)
+      : await this.#claimRing(into, request);
+    return { deliveries: into.deliveries, more, nextDueAt: this.#c.due.nextAt() };
+  }
+
+  async #claimOnly(into: Taken, request: ClaimRequest, only: readonly Line[]): Promise<boolean> {
+    const lines = only.filter(({ endpointId }) => !request.except.has(endpointId));
+    let left = request.limit;
+    const shares: Share[] = [];
+    for (const line of lines) {
+      if (left === 0) break;
+      const count = Math.min(left, request.perEndpoint);
+      shares.push({ line, count });
+      left -= count;
+    }
+    const taken = await this.#take(into, shares, request.now);
+    const spare = shares.reduce((sum, { count }, i) => sum + count - taken[i]!, 0);
+    if (into.isFull || (shares.length < lines.length && spare === 0)) return true;
+    // Some had less than their share: the others get what is left.
+    const rest = lines.slice(shares.length);
+    return rest.length > 0 && this.#claimOnly(into, { ...request, limit: spare }, rest);
+  }
+
+  async #claimRing(into: Taken, request: ClaimRequest): Promise<boolean> {
+    const { due } = this.#c;
+    if (this.#isStale || performance.now() - this.#filledAt >= REFILL_MS) await this.#fill();
+    const except = new Set(request.except);
+    let left = request.limit;
+    let wasCut = false;
+    for (let round = 0; round < ROUNDS && left > 0; round++) {
+      const shares = new Map<DueLine, Share & { line: DueLine }>();
+      wasCut = due.handOut(request.now, { limit: left, perEndpoint: request.perEndpoint, except }, (line, count) => {
+        const share = shares.get(line);
+        if (share) share.count += count;
+        else shares.set(line, { line, count });
+        return count;
+      });
+      if (shares.size === 0) return false;
+      const asked = [...shares.values()];
+      const taken = await this.#take(into, asked, request.now);
+      const exhausted = asked.filter(({ count }, i) => taken[i]! < count).map(({ line }) => line);
+      left -= taken.reduce((sum, count) => sum + count, 0);
+      if (into.isFull) return true;
+      await this.#exhaust(exhausted);
+      if (exhausted.length === 0) return wasCut;
+      for (const { line } of asked) except.add(line.endpointId);
+    }
+    return wasCut;
+  }
+
+  /** Leases these shares; resolves to how many of each there were. */
+  async #take(into: Taken, shares: readonly Share[], now: number): Promise<number[]> {
+    const taken = shares.map(() => 0);
+    if (shares.length === 0) return taken;
+    const { rows } = await this.#c.connections.query<Row>({
+      name: 'claim',
+      sql: CLAIM,
+      parameters: [
+        asciiArray(shares.map(({ line }) => line.tenantId)),
+        asciiArray(shares.map(({ line }) => line.endpointId)),
+        int4Array(shares.map(({ count }) => count)),
+        now,
+        this.#c.node(),
+        Math.max(0, MAX_DATA_CHARS - into.dataChars),
+      ],
+    });
+    rows.sort((a, b) => a.place - b.place);
+    for (const row of rows) {
+      taken[row.n - 1]!++;
+      into.add(row);
+    }
+    return taken;
+  }
+
+  /** Nothing of these lines is due now, or another node has it: when their next one is. */
+  async #exhaust(lines: readonly DueLine[]): Promise<void> {
+    if (lines.length === 0) return;
+    // Out of the ring before the look: what is settled meanwhile puts them in again, and must not be overwritten.
+    for (const line of lines) this.#c.due.exhausted(line, null);
+    const { rows } = await this.#c.connections.query<{ n: number; due_at: number | null }>({
+      name: 'claim_next',
+      sql: NEXT,
+      parameters: [
+        asciiArray(lines.map(({ tenantId }) => tenantId)),
+        asciiArray(lines.map(({ endpointId }) => endpointId)),
+      ],
+    });
+    for (const { n, due_at } of rows) {
+      const { tenantId, endpointId } = lines[n - 1]!;
+      if (due_at !== null) this.#c.due.note(tenantId, endpointId, due_at);
+    }
+  }
+
+  async #fill(): Promise<void> {
+    this.#isStale = false;
+    try {
+      const { rows } = await this.#c.connections.query<{ tenant_id: string; endpoint_id: Id; due_at: number }>({
+        name: 'claim_heads',
+        sql: HEADS,
+        parameters: [],
+      });
+      for (const { tenant_id, endpoint_id, due_at } of rows) this.#c.due.note(tenant_id, endpoint_id, due_at);
+      this.#filledAt = performance.now();
+    } catch (error) {
+      this.#isStale = true;
+      throw error;
+    }
+  }
+}
+
+/** Deliveries of one event share its object. */
+class Taken {
+  readonly deliveries: ClaimedDelivery[] = [];
+  readonly #events = new Map<string, Event>();
+  dataChars = 0;
+
+  get isFull(): boolean {
+    return this.dataChars >= MAX_DATA_CHARS;
+  }
+
+  add(row: Row): void {
+    const key = `${row.tenant_id}\0${row.event_id}`;
+    this.dataChars += row.data.length;
+    let event = this.#events.get(key);
+    if (!event) {
+      event = {
+        id: row.event_id,
+        tenantId: row.tenant_id,
+        ownId: row.own_id,
+        type: row.type,
+        data: row.data,
+        occurredAt: row.occurred_at,
+        category: row.category,
+        group: row.group_key,
+        source: row.source,
+        createdAt: row.created_at,
+      };
+      this.#events.set(key, event);
+    }
+    const { id, endpoint_id: endpointId, attempt_count: attemptCount, schedule_start: scheduleStart } = row;
+    this.deliveries.push({ id, endpointId, attemptCount, scheduleStart, event });
+  }
+}

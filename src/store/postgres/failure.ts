@@ -1,0 +1,97 @@
+import { PosthornError } from '../../errors.ts';
+
+/** SQLSTATE classes after which the same call can succeed later: connection, resources, operator intervention, system. */
+const PASSING = /^(08|53|57|58|XX)/;
+/** Someone else's transaction was in the way: the same statement again will do. */
+const REPEATABLE = new Set(['40001', '40P01', '55P03']);
+/** Statement and lock time-outs, and a statement cancelled by hand. */
+const CANCELLED = '57014';
+const FULL = new Set(['53100', '53000']);
+const UNIQUE = '23505';
+/** A named statement that the server behind a pooler does not have, or has already. */
+const UNPREPARED = new Set(['26000', '42P05']);
+
+/** What PostgreSQL, or the driver, says: an SQLSTATE and a few fields. */
+interface ServerError {
+  code?: unknown;
+  message?: unknown;
+  constraint?: unknown;
+  table?: unknown;
+}
+
+/** The SQLSTATE of an error that the server sent; null where the connection itself failed, or it is a mistake of ours. */
+export function sqlState(error: unknown): string | null {
+  const { code } = (error ?? {}) as ServerError;
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !code.startsWith('E') ? code : null;
+}
+
+const unsent = new WeakSet<object>();
+
+/** Marks the error of a connection that never came about: nothing was sent over it. */
+export function neverSent(error: unknown): unknown {
+  if (typeof error === 'object' && error !== null) unsent.add(error);
+  return error;
+}
+
+/** Whether the statement may have been carried out all the same: the answer to its commit never came. */
+export function isOutcomeUnknown(error: unknown): boolean {
+  if (typeof error === 'object' && error !== null && unsent.has(error)) return false;
+  const state = sqlState(error);
+  // 57P01 to 57P05: the backend was told to end, which it also is behind a commit.
+  return state === null ? isConnectionFault(error) : state.startsWith('08') || /^57P/.test(state);
+}
+
+export function isRepeatable(error: unknown): boolean {
+  return REPEATABLE.has(sqlState(error) ?? '');
+}
+
+export function isUnprepared(error: unknown): boolean {
+  return UNPREPARED.has(sqlState(error) ?? '');
+}
+
+/** A row with this key exists. With `table`, only where it is that table's (partitions carry names of their own). */
+export function isUniqueViolation(error: unknown, table?: string): boolean {
+  if (sqlState(error) !== UNIQUE) return false;
+  const name = (error as ServerError).table;
+  return table === undefined || (typeof name === 'string' && (name === table || name.startsWith(`${table}_`)));
+}
+
+/** Network faults, and what `pg` calls them. */
+function isConnectionFault(error: unknown): boolean {
+  const { code, message } = (error ?? {}) as ServerError;
+  if (typeof code === 'string' && /^(E[A-Z]+|UND_|ERR_)/.test(code)) return true;
+  return /connection|timeout|terminated|socket|Client (has|was)/i.test(String(message));
+}
+
+/** The error a caller sees. A PosthornError stays what it is; what is no fault of the database stays a plain Error. */
+export function toStoreError(error: unknown): Error {
+  if (error instanceof PosthornError) return error;
+  const state = sqlState(error);
+  const message = String((error as ServerError | undefined)?.message ?? error);
+  const failed = (code: 'STORE_UNAVAILABLE' | 'STORE_FULL', text: string): PosthornError =>
+    new PosthornError(code, text, { retryAfterSeconds: 1, cause: error });
+  if (state !== null && FULL.has(state)) {
+    return failed(
+      'STORE_FULL',
+      'The disk of the database is full. Nothing was stored. Free space or lower the retention; accepted events are safe.',
+    );
+  }
+  if (state === UNIQUE) return new PosthornError('ALREADY_EXISTS', `It exists already (${message}).`, { cause: error });
+  if (state === CANCELLED) {
+    return failed('STORE_UNAVAILABLE', 'The database took too long to answer. Nothing was stored; try again.');
+  }
+  if (state === '25006') {
+    return failed('STORE_UNAVAILABLE', 'The database is read-only now (a standby?). Nothing was stored; try again.');
+  }
+  if (state === '42501')
+    return failed('STORE_UNAVAILABLE', `The database refuses: ${message}. Grant what docs/scale.md lists.`);
+  const passes =
+    state === null ? isConnectionFault(error) : PASSING.test(state) || REPEATABLE.has(state) || isUnprepared(error);
+  if (passes) {
+    return failed(
+      'STORE_UNAVAILABLE',
+      `The database does not answer now (${message}). Nothing is accepted until it does; try again.`,
+    );
+  }
+  return error instanceof Error ? error : new Error(message);
+}

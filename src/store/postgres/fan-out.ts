@@ -1,0 +1,148 @@
+import { notFound, PosthornError } from '../../errors.ts';
+import type { Event } from '../../model/event.ts';
+import type { Id } from '../../model/id.ts';
+import type { FanOutSlice, NewDelivery } from '../store.ts';
+import { DeliveryColumns } from './accept.ts';
+import type { Context } from './context.ts';
+
+const COLUMNS = `(tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at, size)`;
+/** `$1` is the lease; `$2` to `$10` are the columns of {@link DeliveryColumns}. */
+const deliveries = (size: string): string => `SELECT tenant_id, id, event_id, endpoint_id, status, reason, 0, 0, due_at,
+    CASE WHEN status = 'sending' THEN $1::bigint END, created_at, ${size}
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::text[], $9::text[], $10::bigint[])
+    AS u(tenant_id, id, event_id, endpoint_id, created_at, size, status, reason, due_at)`;
+
+/** The same for every delivery of one event: looked up once. */
+const SIZE =
+  '(SELECT coalesce(max(length(p.data)), 0) FROM posthorn.payloads p WHERE p.tenant_id = $11 AND p.event_id = $12)';
+
+const EXTEND = `WITH e AS (
+    UPDATE posthorn.events SET fan_out_after = $14 WHERE tenant_id = $11 AND id = $12 AND fan_out_after = $13 RETURNING id
+  ), d AS (
+    INSERT INTO posthorn.open_deliveries ${COLUMNS} ${deliveries(SIZE)} WHERE EXISTS (SELECT FROM e)
+  )
+  SELECT id FROM e`;
+
+/** Each is handed to one node: those of this node that are not under way, and those of nodes that are gone. */
+const TAKE_UNFINISHED = `WITH those AS (
+    SELECT e.tenant_id, e.id FROM posthorn.events e
+    WHERE e.fan_out_after IS NOT NULL AND (e.fan_out_node IS NULL OR e.fan_out_node = $1::bigint
+      OR NOT EXISTS (SELECT FROM posthorn.nodes n WHERE n.number = e.fan_out_node AND n.ended_at IS NULL))
+    ORDER BY e.id LIMIT $2 FOR UPDATE SKIP LOCKED
+  ), taken AS (
+    UPDATE posthorn.events e SET fan_out_node = $1::bigint FROM those t WHERE e.tenant_id = t.tenant_id AND e.id = t.id
+    RETURNING e.*
+  )
+  SELECT t.*, coalesce(p.data, '') AS data FROM taken t
+  LEFT JOIN posthorn.payloads p ON p.tenant_id = t.tenant_id AND p.event_id = t.id ORDER BY t.id`;
+
+interface EventRow extends Record<string, unknown> {
+  id: Id;
+  tenant_id: string;
+  own_id: string | null;
+  type: string;
+  occurred_at: number;
+  category: string | null;
+  group_key: string | null;
+  source: string | null;
+  created_at: number;
+  fan_out_after: Id;
+  data: string;
+}
+
+/** Deliveries that are added to an event which is stored. */
+export class FanningOut {
+  readonly #c: Context;
+
+  constructor(context: Context) {
+    this.#c = context;
+  }
+
+  async extend({ tenantId, eventId, deliveries: those, from, after, now }: FanOutSlice): Promise<boolean> {
+    const columns = columnsOf(tenantId, eventId, 0, now, those);
+    const { rowCount } = await this.#c.connections.query({
+      name: 'extend_fan_out',
+      sql: EXTEND,
+      parameters: [this.#c.node(), ...columns.parameters(true), tenantId, eventId, from, after],
+    });
+    if (rowCount === 0) return false;
+    this.#noteDue(columns);
+    return true;
+  }
+
+  /** An event's row is locked meanwhile: two replays at once must not send twice. */
+  async add(tenantId: string, eventId: Id, wanted: readonly NewDelivery[], now: number): Promise<Id[]> {
+    const columns = await this.#c.connections.transaction(async (run) => {
+      const [event] = (
+        await run<{ fan_out_after: Id | null; size: number | null }>({
+          sql: `SELECT e.fan_out_after,
+                  (SELECT length(p.data) FROM posthorn.payloads p WHERE p.tenant_id = e.tenant_id AND p.event_id = e.id) AS size
+                FROM posthorn.events e WHERE e.tenant_id = $1 AND e.id = $2 FOR NO KEY UPDATE`,
+          parameters: [tenantId, eventId],
+        })
+      ).rows;
+      if (!event) throw notFound('event', eventId);
+      if (event.fan_out_after !== null) {
+        throw new PosthornError(
+          'INVALID_STATE',
+          'The event is still on its way to its webhooks; try again in a second.',
+        );
+      }
+      if (event.size === null)
+        throw new PosthornError('INVALID_STATE', 'The payload of the event is past its retention.');
+      const { rows } = await run<{ endpoint_id: Id }>({
+        sql: 'SELECT endpoint_id FROM posthorn.deliveries WHERE tenant_id = $1 AND event_id = $2',
+        parameters: [tenantId, eventId],
+      });
+      const served = new Set(rows.map((row) => row.endpoint_id));
+      const fresh = wanted.filter(({ endpointId }) => !served.has(endpointId));
+      const columns = columnsOf(tenantId, eventId, event.size, now, fresh);
+      const sql = `INSERT INTO posthorn.open_deliveries ${COLUMNS} ${deliveries('size')}`;
+      if (fresh.length > 0)
+        await run({ name: 'add_deliveries', sql, parameters: [this.#c.node(), ...columns.parameters(true)] });
+      return columns;
+    });
+    this.#noteDue(columns);
+    return columns.ids;
+  }
+
+  async takeUnfinished(limit: number): Promise<{ event: Event; after: Id }[]> {
+    const { rows } = await this.#c.connections.query<EventRow>({
+      sql: TAKE_UNFINISHED,
+      parameters: [this.#c.node(), limit],
+    });
+    return rows.map((row) => ({
+      event: {
+        id: row.id,
+        tenantId: row.tenant_id,
+        ownId: row.own_id,
+        type: row.type,
+        data: row.data,
+        occurredAt: row.occurred_at,
+        category: row.category,
+        group: row.group_key,
+        source: row.source,
+        createdAt: row.created_at,
+      },
+      after: row.fan_out_after,
+    }));
+  }
+
+  #noteDue(columns: DeliveryColumns): void {
+    columns.dueAt.forEach((dueAt, i) => {
+      if (dueAt !== null) this.#c.due.note(columns.tenantIds[i]!, columns.endpointIds[i]!, dueAt);
+    });
+  }
+}
+
+function columnsOf(
+  tenantId: string,
+  eventId: Id,
+  size: number,
+  now: number,
+  deliveries: readonly NewDelivery[],
+): DeliveryColumns {
+  const columns = new DeliveryColumns();
+  columns.push(tenantId, eventId, size, now, deliveries);
+  return columns;
+}

@@ -1,0 +1,78 @@
+/** A batch is closed at either bound, so that no statement grows without end. */
+const MAX_ROWS = 2_000;
+const MAX_CHARS = 4 * 1024 * 1024;
+
+/** One call that waits for the commit of its batch. */
+export interface Call<Input, Output> {
+  readonly input: Input;
+  resolve(output: Output): void;
+  reject(error: unknown): void;
+}
+
+interface Batch<Input, Output> {
+  calls: Call<Input, Output>[];
+  rows: number;
+  chars: number;
+}
+
+/**
+ * Gathers calls of one verb into batches, a statement each. While it is idle a batch leaves when the event loop has
+ * turned once; while `width` statements are under way everything waits for one of them and leaves together. Nothing
+ * waits for a clock.
+ */
+export class Lane<Input, Output> {
+  readonly #run: (calls: readonly Call<Input, Output>[]) => Promise<void>;
+  readonly #width: number;
+  #queue: Batch<Input, Output>[] = [];
+  #underWay = 0;
+  #isTurning = false;
+  #whenIdle: (() => void)[] = [];
+
+  /** `run` answers every call, and never rejects. */
+  constructor(width: number, run: (calls: readonly Call<Input, Output>[]) => Promise<void>) {
+    this.#width = width;
+    this.#run = run;
+  }
+
+  /** `rows`: how many it will write; `chars`: of its payloads. */
+  call(input: Input, rows: number, chars: number): Promise<Output> {
+    return new Promise((resolve, reject) => {
+      let batch = this.#queue.at(-1);
+      if (!batch || (batch.rows > 0 && (batch.rows + rows > MAX_ROWS || batch.chars + chars > MAX_CHARS))) {
+        batch = { calls: [], rows: 0, chars: 0 };
+        this.#queue.push(batch);
+      }
+      batch.rows += rows;
+      batch.chars += chars;
+      batch.calls.push({ input, resolve, reject });
+      if (this.#underWay >= this.#width || this.#isTurning) return;
+      this.#isTurning = true;
+      setImmediate(() => {
+        this.#isTurning = false;
+        this.#next();
+      });
+    });
+  }
+
+  /** Resolves when everything called so far has its answer. */
+  idle(): Promise<void> {
+    if (this.#underWay === 0 && this.#queue.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  #next(): void {
+    while (this.#underWay < this.#width) {
+      const batch = this.#queue.shift();
+      if (!batch) break;
+      this.#underWay++;
+      void this.#run(batch.calls).finally(() => {
+        this.#underWay--;
+        this.#next();
+      });
+    }
+    if (this.#underWay > 0 || this.#queue.length > 0) return;
+    const waiting = this.#whenIdle;
+    this.#whenIdle = [];
+    for (const resolve of waiting) resolve();
+  }
+}

@@ -1,0 +1,128 @@
+import { isEnd, sourcesOf } from '../../model/delivery.ts';
+import type { DeliveryStatus } from '../../model/delivery.ts';
+import type { Id } from '../../model/id.ts';
+import type { MoveRequest, RedeliverRequest } from '../store.ts';
+import { asciiArray, int8Array } from './binary-array.ts';
+import type { Run } from './connections.ts';
+import type { Context } from './context.ts';
+
+/** What a redelivery can begin from, in each of the two tables. */
+const sources = sourcesOf('redeliver');
+const OPEN = quoted(sources.filter((status) => !isEnd(status)));
+const ENDED = quoted(sources.filter(isEnd));
+
+/** Rows that another node has locked just now are waited for: a move is not done before they are. */
+function oldest(from: MoveRequest['from']): string {
+  return `SELECT tenant_id, id FROM posthorn.open_deliveries
+    WHERE tenant_id = $1 AND endpoint_id = $2 AND status = '${from}'
+    ORDER BY ${from === 'pending' ? 'due_at, id' : 'id'} LIMIT $3 FOR UPDATE`;
+}
+
+function keep(from: MoveRequest['from']): string {
+  return `WITH those AS (${oldest(from)})
+    UPDATE posthorn.open_deliveries d SET status = $4, reason = $5, due_at = $6::bigint
+    FROM those t WHERE d.tenant_id = t.tenant_id AND d.id = t.id`;
+}
+
+function cancel(from: MoveRequest['from']): string {
+  return `WITH those AS (${oldest(from)}), gone AS (
+      DELETE FROM posthorn.open_deliveries d USING those t WHERE d.tenant_id = t.tenant_id AND d.id = t.id RETURNING d.*
+    )
+    INSERT INTO posthorn.ended_deliveries
+      (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, ended_at)
+    SELECT tenant_id, id, event_id, endpoint_id, 'cancelled', $4, attempt_count, schedule_start, last_error, created_at, $5::bigint
+    FROM gone`;
+}
+
+/** The moves people and endpoints cause. */
+export class Moving {
+  readonly #c: Context;
+
+  constructor(context: Context) {
+    this.#c = context;
+  }
+
+  /** Resolves to fewer than `limit` only where a look found nothing more. */
+  async move(request: MoveRequest): Promise<number> {
+    const { tenantId, endpointId, to, limit, now } = request;
+    let moved = 0;
+    // A row that changed hands while it was waited for leaves a slice short: it is done when a slice is empty.
+    for (;;) {
+      const slice = await this.#slice({ ...request, limit: limit - moved });
+      moved += slice;
+      if (slice === 0 || moved >= limit) break;
+    }
+    if (to === 'pending' && moved > 0) this.#c.due.note(tenantId, endpointId, now);
+    return moved;
+  }
+
+  async #slice({ tenantId, endpointId, from, to, reason, limit, now }: MoveRequest): Promise<number> {
+    const whose = [tenantId, endpointId, limit];
+    const { rowCount } = await this.#c.connections.query(
+      to === 'cancelled'
+        ? { name: `cancel_${from}`, sql: cancel(from), parameters: [...whose, reason, now] }
+        : { name: `move_${from}`, sql: keep(from), parameters: [...whose, to, reason, to === 'pending' ? now : null] },
+    );
+    return rowCount;
+  }
+
+  async redeliver(request: RedeliverRequest): Promise<Id[]> {
+    const { tenantId, deliveryIds, dueAt, spacingMs } = request;
+    const moved = await this.#c.connections.transaction(async (run) => {
+      const found = await movable(run, tenantId, deliveryIds);
+      const those = deliveryIds
+        .filter((id) => found.has(id))
+        .map((id, i) => ({ id, endpointId: found.get(id)!, dueAt: Math.round(dueAt + i * spacingMs) }));
+      if (those.length > 0) {
+        const ids = asciiArray(those.map(({ id }) => id));
+        const times = int8Array(those.map((one) => one.dueAt));
+        await run({ name: 'redeliver_open', sql: REDELIVER_OPEN, parameters: [tenantId, ids, times] });
+        await run({ name: 'redeliver_ended', sql: REDELIVER_ENDED, parameters: [tenantId, ids, times] });
+      }
+      return those;
+    });
+    for (const one of moved) this.#c.due.note(tenantId, one.endpointId, one.dueAt);
+    return moved.map(({ id }) => id);
+  }
+
+  async acknowledge(tenantId: string, deliveryId: Id, now: number): Promise<boolean> {
+    const { rowCount } = await this.#c.connections.query({
+      sql: `UPDATE posthorn.ended_deliveries SET acknowledged_at = coalesce(acknowledged_at, $3::bigint)
+            WHERE tenant_id = $1 AND id = $2 AND status = 'dead_letter'`,
+      parameters: [tenantId, deliveryId, now],
+    });
+    return rowCount === 1;
+  }
+}
+
+/** Without its payload an event cannot be sent: such deliveries stay as they are. */
+const HAS_PAYLOAD =
+  'EXISTS (SELECT FROM posthorn.payloads p WHERE p.tenant_id = d.tenant_id AND p.event_id = d.event_id)';
+const LOCK_OPEN = `SELECT id, endpoint_id FROM posthorn.open_deliveries d
+  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status IN (${OPEN}) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
+const LOCK_ENDED = `SELECT id, endpoint_id FROM posthorn.ended_deliveries d
+  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status IN (${ENDED}) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
+const THOSE = 'unnest($2::text[], $3::bigint[]) AS s(id, due_at)';
+const REDELIVER_OPEN = `UPDATE posthorn.open_deliveries d
+  SET status = 'pending', reason = NULL, due_at = s.due_at, schedule_start = attempt_count
+  FROM ${THOSE} WHERE d.tenant_id = $1 AND d.id = s.id`;
+const REDELIVER_ENDED = `WITH back AS (
+    DELETE FROM posthorn.ended_deliveries d USING ${THOSE} WHERE d.tenant_id = $1 AND d.id = s.id RETURNING d.*, s.due_at
+  )
+  INSERT INTO posthorn.open_deliveries
+    (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, due_at, last_error, created_at, size)
+  SELECT b.tenant_id, b.id, b.event_id, b.endpoint_id, 'pending', b.attempt_count, b.attempt_count, b.due_at, b.last_error, b.created_at,
+    length(p.data)
+  FROM back b JOIN posthorn.payloads p ON p.tenant_id = b.tenant_id AND p.event_id = b.event_id`;
+
+/** Those that may move, locked, with their endpoints. */
+async function movable(run: Run, tenantId: string, ids: readonly Id[]): Promise<Map<Id, Id>> {
+  const parameters = [tenantId, asciiArray(ids)];
+  const open = await run<{ id: Id; endpoint_id: Id }>({ name: 'redeliver_lock_open', sql: LOCK_OPEN, parameters });
+  const ended = await run<{ id: Id; endpoint_id: Id }>({ name: 'redeliver_lock_ended', sql: LOCK_ENDED, parameters });
+  return new Map([...open.rows, ...ended.rows].map((row) => [row.id, row.endpoint_id]));
+}
+
+function quoted(statuses: readonly DeliveryStatus[]): string {
+  return statuses.map((status) => `'${status}'`).join(', ');
+}

@@ -1,0 +1,208 @@
+import { PosthornError } from '../../errors.ts';
+import { isEnd } from '../../model/delivery.ts';
+import type { Id } from '../../model/id.ts';
+import type { Settlement } from '../store.ts';
+import { asciiArray, float8Array, int4Array, int8Array, textArray } from './binary-array.ts';
+import type { NamedStatement } from './connections.ts';
+import type { Context } from './context.ts';
+import { isOutcomeUnknown, toStoreError } from './failure.ts';
+import type { Call } from './lane.ts';
+
+type SettleCall = Call<Settlement, boolean>;
+
+const ATTEMPT_COLUMNS = 'number, started_at, duration_ms, succeeded, status_code, failure, detail';
+/** The first four parameters, then those of the attempts; the rest is each statement's own. */
+const COMMON = '$1::text[], $2::text[], $3::int[], $4::int[]';
+const ATTEMPTS = '$5::int[], $6::bigint[], $7::float8[], $8::int[], $9::int[], $10::text[], $11::text[]';
+const COMMON_COLUMNS = 'tenant_id, id, attempt_count, count_before';
+/**
+ * Fenced by the lease, which only `sending` ones have, and by the number of attempts made before. Written so that the
+ * planner does not take the lease for what finds the row.
+ */
+const HELD =
+  'd.tenant_id = s.tenant_id AND d.id = s.id AND coalesce(d.lease = $12::bigint, false) AND d.attempt_count = s.count_before';
+const TRIED = `tried AS (
+    INSERT INTO posthorn.attempts (tenant_id, delivery_id, ${ATTEMPT_COLUMNS})
+    SELECT tenant_id, id, ${ATTEMPT_COLUMNS} FROM ours WHERE number IS NOT NULL
+  )`;
+const RETURNED_ATTEMPT = ATTEMPT_COLUMNS.split(', ')
+  .map((column) => `s.${column}`)
+  .join(', ');
+/** Which ones were ours, where that is not all of them: a join to find the others would compare each with each. */
+const OURS = 'SELECT CASE WHEN count(*) < (SELECT count(*) FROM s) THEN coalesce(array_agg(n::int), ARRAY[]::int[]) END AS ours FROM ours';
+
+/** The usual end: delivered, with an attempt, and nothing else to say. */
+const DELIVERED = `WITH s AS (
+    SELECT * FROM unnest(${COMMON}, ${ATTEMPTS}, $13::bigint[]) WITH ORDINALITY
+      AS s(${COMMON_COLUMNS}, ${ATTEMPT_COLUMNS}, ended_at, n)
+  ), ours AS (
+    DELETE FROM posthorn.open_deliveries d USING s WHERE ${HELD}
+    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, s.attempt_count, d.schedule_start, d.created_at, s.ended_at, s.n, ${RETURNED_ATTEMPT}
+  ), ended AS (
+    INSERT INTO posthorn.ended_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
+    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', attempt_count, schedule_start, created_at, ended_at FROM ours
+  ), ${TRIED}
+  ${OURS}`;
+
+const ENDED = `WITH s AS (
+    SELECT * FROM unnest(${COMMON}, ${ATTEMPTS}, $13::bigint[], $14::text[], $15::text[], $16::text[]) WITH ORDINALITY
+      AS s(${COMMON_COLUMNS}, ${ATTEMPT_COLUMNS}, ended_at, status, reason, last_error, n)
+  ), ours AS (
+    DELETE FROM posthorn.open_deliveries d USING s WHERE ${HELD}
+    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, s.status, s.reason, s.attempt_count, d.schedule_start, d.created_at, s.ended_at, s.n,
+      CASE WHEN s.status = 'delivered' THEN s.last_error ELSE coalesce(s.last_error, d.last_error) END AS last_error, ${RETURNED_ATTEMPT}
+  ), ended AS (
+    INSERT INTO posthorn.ended_deliveries
+      (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, ended_at)
+    SELECT tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, ended_at FROM ours
+  ), ${TRIED}
+  ${OURS}`;
+
+/** Tried again later, or held. */
+const KEPT = `WITH s AS (
+    SELECT * FROM unnest(${COMMON}, ${ATTEMPTS}, $13::bigint[], $14::text[], $15::text[], $16::text[]) WITH ORDINALITY
+      AS s(${COMMON_COLUMNS}, ${ATTEMPT_COLUMNS}, due_at, status, reason, last_error, n)
+  ), ours AS (
+    UPDATE posthorn.open_deliveries d
+    SET status = s.status, reason = s.reason, attempt_count = s.attempt_count, due_at = s.due_at,
+        last_error = coalesce(s.last_error, d.last_error), lease = NULL
+    FROM s WHERE ${HELD}
+    RETURNING d.tenant_id, d.id, d.endpoint_id, s.n, ${RETURNED_ATTEMPT}
+  ), ${TRIED}
+  SELECT n::int AS n, endpoint_id FROM ours`;
+
+function commonParameters(calls: readonly SettleCall[], node: number): unknown[] {
+  const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
+  return [
+    asciiArray(of(({ tenantId }) => tenantId)),
+    asciiArray(of(({ deliveryId }) => deliveryId)),
+    int4Array(of(({ attemptCount }) => attemptCount)),
+    int4Array(of(({ attempt, attemptCount }) => (attempt ? attemptCount - 1 : attemptCount))),
+    int4Array(of(({ attempt }) => attempt?.number ?? null)),
+    int8Array(of(({ attempt }) => attempt?.startedAt ?? null)),
+    float8Array(of(({ attempt }) => attempt?.durationMs ?? null)),
+    int4Array(of(({ attempt }) => (attempt ? Number(attempt.succeeded) : null))),
+    int4Array(of(({ attempt }) => attempt?.statusCode ?? null)),
+    textArray(of(({ attempt }) => attempt?.failure ?? null)),
+    textArray(of(({ attempt }) => attempt?.detail ?? null)),
+    node,
+  ];
+}
+
+function whatHappened(calls: readonly SettleCall[]): unknown[] {
+  return [
+    asciiArray(calls.map(({ input }) => input.status)),
+    asciiArray(calls.map(({ input }) => input.reason)),
+    textArray(calls.map(({ input }) => input.lastError)),
+  ];
+}
+
+/** Settles the calls of one batch: a statement for each kind of outcome among them; mostly there is one kind. */
+export class Settling {
+  readonly #c: Context;
+
+  constructor(context: Context) {
+    this.#c = context;
+  }
+
+  readonly run = async (calls: readonly SettleCall[]): Promise<void> => {
+    const delivered: SettleCall[] = [];
+    const ended: SettleCall[] = [];
+    const kept: SettleCall[] = [];
+    for (const call of calls) {
+      const { status, reason, lastError, attempt } = call.input;
+      if (!isEnd(status)) kept.push(call);
+      else if (status === 'delivered' && reason === null && lastError === null && attempt) delivered.push(call);
+      else ended.push(call);
+    }
+    if (delivered.length > 0)
+      await this.#each(delivered, (those) => this.#end('settle_delivered', DELIVERED, those, []));
+    if (ended.length > 0) {
+      await this.#each(ended, (those) => this.#end('settle_ended', ENDED, those, whatHappened(those)));
+    }
+    if (kept.length > 0) await this.#each(kept, (those) => this.#keep(those));
+  };
+
+  /** One statement for all; where that is wrong for one of them, one for each. */
+  async #each(calls: readonly SettleCall[], work: (calls: readonly SettleCall[]) => Promise<void>): Promise<void> {
+    try {
+      await work(calls);
+    } catch (error) {
+      const fault = toStoreError(error);
+      const isOfAll = calls.length === 1 || isStoreAway(fault);
+      if (isOfAll) for (const { reject } of calls) reject(fault);
+      else for (const call of calls) await this.#each([call], work);
+    }
+  }
+
+  async #end(name: string, sql: string, calls: readonly SettleCall[], further: readonly unknown[]): Promise<void> {
+    const parameters = [...commonParameters(calls, this.#c.node()), int8Array(endTimes(calls)), ...further];
+    const [row] = await this.#query<{ ours: number[] | null }>({ name, sql, parameters });
+    await this.#answer(calls, row!.ours);
+  }
+
+  async #keep(calls: readonly SettleCall[]): Promise<void> {
+    const times = calls.map(({ input }) => input.dueAt);
+    const parameters = [...commonParameters(calls, this.#c.node()), int8Array(times), ...whatHappened(calls)];
+    const rows = await this.#query<{ n: number; endpoint_id: Id }>({ name: 'settle_kept', sql: KEPT, parameters });
+    for (const { n, endpoint_id } of rows) {
+      const { tenantId, dueAt } = calls[n - 1]!.input;
+      if (dueAt !== null) this.#c.due.note(tenantId, endpoint_id, dueAt);
+    }
+    await this.#answer(calls, rows.length < calls.length ? rows.map(({ n }) => n) : null);
+  }
+
+  /** Once more where the answer to the commit was lost: what went in then is found again by its attempt. */
+  async #query<Row extends Record<string, unknown>>(statement: NamedStatement): Promise<Row[]> {
+    try {
+      return (await this.#c.connections.raw<Row>(statement)).rows;
+    } catch (error) {
+      if (!isOutcomeUnknown(error)) return (await this.#c.connections.query<Row>(statement)).rows;
+      throw error;
+    }
+  }
+
+  /** `ours`: numbers from 1; null = all of them. */
+  async #answer(calls: readonly SettleCall[], ours: readonly number[] | null): Promise<void> {
+    if (ours === null) {
+      for (const { resolve } of calls) resolve(true);
+      return;
+    }
+    const settled = new Set(ours);
+    const refused = calls.filter((_, i) => !settled.has(i + 1));
+    const written = await this.#written(refused.map(({ input }) => input));
+    calls.forEach(({ input, resolve }, i) => {
+      resolve(settled.has(i + 1) || written.has(input.deliveryId));
+    });
+  }
+
+  /** Of refused settlements those whose very attempt is in the store: they were settled, and only the answer was lost. */
+  async #written(refused: readonly Settlement[]): Promise<Set<Id>> {
+    const tried = refused.filter(({ attempt }) => attempt !== null);
+    if (tried.length === 0) return new Set();
+    const { rows } = await this.#c.connections.query<{ delivery_id: Id }>({
+      name: 'settle_written',
+      sql: `SELECT a.delivery_id FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::float8[])
+              AS s(tenant_id, delivery_id, number, started_at, duration_ms)
+            JOIN posthorn.attempts a ON a.tenant_id = s.tenant_id AND a.delivery_id = s.delivery_id AND a.number = s.number
+              AND a.started_at = s.started_at AND a.duration_ms = s.duration_ms`,
+      parameters: [
+        asciiArray(tried.map(({ tenantId }) => tenantId)),
+        asciiArray(tried.map(({ deliveryId }) => deliveryId)),
+        int4Array(tried.map(({ attempt }) => attempt!.number)),
+        int8Array(tried.map(({ attempt }) => attempt!.startedAt)),
+        float8Array(tried.map(({ attempt }) => attempt!.durationMs)),
+      ],
+    });
+    return new Set(rows.map((row) => row.delivery_id));
+  }
+}
+
+/** Nothing is wrong with the calls. */
+function isStoreAway(fault: Error): boolean {
+  return fault instanceof PosthornError && fault.code !== 'ALREADY_EXISTS';
+}
+
+function endTimes(calls: readonly SettleCall[]): number[] {
+  return calls.map(({ input }) => input.now);
+}
