@@ -19,6 +19,8 @@ export interface PosthornOptions {
   profileDir?: string | null;
   /** Parent of the temporary folder. */
   workDir?: string | null;
+  /** Settings of its own, such as POSTHORN_DATABASE_URL. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** A Posthorn of this clone, started as a user would start it, and its API. */
@@ -41,7 +43,7 @@ export async function spawnPosthorn(options: PosthornOptions = {}): Promise<Post
   const dataDir = options.dataDir ?? temporaryFolder(options.workDir ?? undefined);
   // As `npm start` does it.
   const argv = ['--disable-warning=ExperimentalWarning', ...heapFlags, join(root, 'bin/posthorn.js'), 'dev'];
-  const env = { ...heapEnv, ...environment(port, dataDir) };
+  const env: NodeJS.ProcessEnv = { ...heapEnv, ...environment(port, dataDir), ...options.env };
   // By the environment, because the store's threads do not take the command line's flags.
   if (options.profileDir != null) env.NODE_OPTIONS = `--cpu-prof "--cpu-prof-dir=${options.profileDir}"`;
   const child = track(spawn(process.execPath, argv, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] }));

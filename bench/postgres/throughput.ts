@@ -1,0 +1,119 @@
+import { drive, startBench } from '../drive.ts';
+import type { Bench, Measurement } from '../drive.ts';
+import { apiKey } from '../posthorn.ts';
+import type { Posthorn } from '../posthorn.ts';
+import { DATA_BYTES, eventTypes } from '../scenarios/scenario.ts';
+import { startNodes } from './nodes.ts';
+
+export interface PostgresThroughput {
+  nodes: number;
+  fanOut: number;
+  /** Of all nodes together. */
+  deliveriesPerSecond: number;
+  lost: number;
+  doubled: number;
+  refused: number;
+  cpuUsPerDelivery: { posthorn: number | null; postgres: number | null };
+}
+
+export interface SaturationPlan {
+  nodes: number;
+  fanOut: number;
+  seconds: number;
+  connections: number;
+  workDir: string | null;
+  profileDir: string | null;
+}
+
+/** As many events as the nodes take together: a load generator and a receiver for each node. */
+export async function measureSaturation(plan: SaturationPlan): Promise<PostgresThroughput> {
+  const cluster = await startNodes(plan.nodes, { workDir: plan.workDir, profileDir: plan.profileDir });
+  const benches: Bench[] = [];
+  try {
+    const types = eventTypes(plan.nodes);
+    for (const [i, node] of cluster.nodes.entries()) {
+      const bench = await startBench();
+      benches.push(bench);
+      for (let n = 0; n < plan.fanOut; n++) await node.register(bench.hookUrl(n), [types[i]!]);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1_000)); // until every node knows every endpoint
+    const before = cluster.databaseCpuUs();
+    const runs = await Promise.all(
+      cluster.nodes.map((node, i) =>
+        drive(benches[i]!, loadPlan(node, types[i]!, plan), { fanOut: plan.fanOut, senderPid: node.pid }),
+      ),
+    );
+    const databaseUs = cpuSince(before, cluster.databaseCpuUs());
+    return summary(plan, runs, databaseUs);
+  } finally {
+    await Promise.all(benches.map((bench) => bench.stop()));
+    await cluster.stop();
+  }
+}
+
+/** From POST to arrival at a steady rate. */
+export async function measureLatency(options: {
+  ratePerSecond: number;
+  seconds: number;
+  workDir: string | null;
+}): Promise<Measurement> {
+  const cluster = await startNodes(1, options);
+  const bench = await startBench();
+  try {
+    const [node] = cluster.nodes;
+    const types = eventTypes(1);
+    await node!.register(bench.hookUrl(0), types);
+    const { ratePerSecond } = options;
+    const plan = {
+      port: node!.port,
+      apiKey,
+      types,
+      connections: 256,
+      mode: 'open' as const,
+      ratePerSecond,
+      dataBytes: DATA_BYTES,
+    };
+    const sender = { fanOut: 1, senderPid: node!.pid };
+    await drive(bench, { ...plan, durationMs: 3_000 }, sender);
+    return await drive(bench, { ...plan, durationMs: options.seconds * 1000 }, sender);
+  } finally {
+    await bench.stop();
+    await cluster.stop();
+  }
+}
+
+function loadPlan(node: Posthorn, type: string, { nodes, seconds, connections }: SaturationPlan) {
+  return {
+    port: node.port,
+    apiKey,
+    types: [type],
+    connections: Math.ceil(connections / nodes),
+    mode: 'closed' as const,
+    durationMs: seconds * 1000,
+    dataBytes: DATA_BYTES,
+  };
+}
+
+function summary(plan: SaturationPlan, runs: readonly Measurement[], databaseUs: number | null): PostgresThroughput {
+  const total = (of: (run: Measurement) => number): number => runs.reduce((sum, run) => sum + of(run), 0);
+  const delivered = total(({ receiver }) => receiver.distinct);
+  const posthornUs = runs.some(({ cpuUsPerDelivery }) => cpuUsPerDelivery.sender === null)
+    ? null
+    : total(({ cpuUsPerDelivery, receiver }) => cpuUsPerDelivery.sender! * receiver.received);
+  return {
+    nodes: plan.nodes,
+    fanOut: plan.fanOut,
+    deliveriesPerSecond: total((run) => run.deliveriesPerSecond),
+    lost: total(({ lost }) => lost),
+    doubled: total(({ doubled }) => doubled),
+    refused: total(({ load }) => load.sent - load.accepted),
+    cpuUsPerDelivery: {
+      posthorn: posthornUs === null ? null : posthornUs / delivered,
+      postgres: databaseUs === null ? null : databaseUs / delivered,
+    },
+  };
+}
+
+function cpuSince(before: number | null, after: number | null): number | null {
+  return before === null || after === null ? null : after - before;
+}
