@@ -15,13 +15,18 @@ const allowed: Record<string, readonly string[]> = {
   'store/sqlite': ['store', 'errors', 'model', 'version'],
   'store/postgres': ['store', 'errors', 'model', 'version'],
   delivery: ['store', 'transport', 'wire', 'errors', 'model', 'version'],
+  outbox: ['delivery', 'store', 'errors', 'model', 'version'],
   api: ['delivery', 'store', 'transport', 'wire', 'errors', 'model', 'version'],
   // Settings are checked by those whose they are; nothing below the composition root knows where a value came from.
   config: ['transport', 'wire', 'errors', 'model', 'version'],
   posthorn: [
-    ...['api', 'delivery', 'store', 'store/sqlite', 'store/postgres', 'transport', 'wire'],
+    ...['api', 'outbox', 'delivery', 'store', 'store/sqlite', 'store/postgres', 'transport', 'wire'],
     ...['config', 'errors', 'model', 'version'],
   ],
+  // From one store to another, both closed: the only other place that knows the adapters.
+  move: ['store', 'store/sqlite', 'store/postgres', 'errors', 'model', 'version'],
+  // Beside the server, which it reaches through its API alone.
+  ingest: ['errors', 'model', 'version'],
   library: ['posthorn', 'api', 'delivery', 'store', 'transport', 'wire', 'config', 'errors', 'model', 'version'],
   index: [
     'library',
@@ -36,7 +41,21 @@ const allowed: Record<string, readonly string[]> = {
     'model',
     'version',
   ],
-  cli: ['index', 'posthorn', 'api', 'delivery', 'store', 'transport', 'wire', 'config', 'errors', 'model', 'version'],
+  cli: [
+    'index',
+    'posthorn',
+    'move',
+    'ingest',
+    'api',
+    'delivery',
+    'store',
+    'transport',
+    'wire',
+    'config',
+    'errors',
+    'model',
+    'version',
+  ],
 };
 
 /** Built-in modules that touch the world; the model decides and does nothing else. */

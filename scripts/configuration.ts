@@ -37,6 +37,10 @@ const outro = `
 The commands that talk to a running server read \`POSTHORN_URL\` (default \`http://127.0.0.1:3001\`) and \`POSTHORN_API_KEY\`
 (default that of \`posthorn dev\`, and only for this machine); see [command-line.md](command-line.md).
 
+## On PostgreSQL
+
+TLS, roles and rights, migrations, PgBouncer, and what is said when it does not start: [postgres.md](postgres.md).
+
 ## Beside a Kubernetes Service called posthorn
 
 Kubernetes gives pods variables such as \`POSTHORN_SERVICE_HOST\` and \`POSTHORN_PORT=tcp://10.0.0.1:3001\` there. Posthorn

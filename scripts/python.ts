@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const sdk = join(root, 'sdk/python');
-const requirements = join(sdk, 'requirements-test.txt');
+const sdkRequirements = join(sdk, 'requirements-test.txt');
 const isWindows = process.platform === 'win32';
 
 /** A Posthorn that runs: its address, and an operator's key. */
@@ -29,10 +29,11 @@ interface Report extends PythonTally {
 }
 
 /**
- * The Python of a virtual environment that holds what sdk/python/requirements-test.txt names. Installs it where it is
- * not there yet (half a minute, once for each version of that file). Throws an Error that says what is missing.
+ * The Python of a virtual environment that holds what a file of requirements names, by default that of the SDK's tests.
+ * Installs it where it is not there yet (half a minute, once for each version of that file). Throws an Error that says
+ * what is missing.
  */
-export function preparePython(): string {
+export function preparePython(requirements = sdkRequirements): string {
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex').slice(0, 16);
   const cache = join(root, 'node_modules/.cache');
   const folder = join(cache, `python-${hash}`);

@@ -20,6 +20,7 @@ const verbs = {
   generate: ['scripts/generate.ts'],
   bench: ['bench/main.ts'],
   build: ['scripts/build.ts'],
+  postgres: ['scripts/postgres.ts'],
 };
 
 const [verb, ...args] = process.argv.slice(2);

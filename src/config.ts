@@ -18,7 +18,18 @@ export interface Config {
   port: number;
   /** Absolute. */
   dataDir: string;
+  /** PostgreSQL instead of the embedded store; may hold a password. */
   databaseUrl: string | null;
+  /** The next four apply with PostgreSQL alone. */
+  databaseSchema: string;
+  databasePoolSize: number;
+  /** Longest that one statement may take. */
+  databaseTimeoutMs: number;
+  leaseMs: number;
+  /** What this node does. */
+  role: { api: boolean; deliver: boolean };
+  /** An application's SQLite database that events are taken from; absolute. */
+  outboxFile: string | null;
   operatorKey: string | null;
   /** Newest first; empty = a key file beside the data. */
   masterKeys: string[];
@@ -45,6 +56,8 @@ export interface Config {
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
   /** 0 = for ever. */
   retentionDays: number;
+  /** Of what events hold; 0 = as long as the events. */
+  payloadRetentionDays: number;
   drainMs: number;
 }
 
@@ -63,7 +76,7 @@ export interface ConfigInput {
 }
 
 /** Variables that are not settings of the server, but ours. */
-const otherVariables = ['POSTHORN_CONFIG', 'POSTHORN_URL', 'POSTHORN_API_KEY'];
+const otherVariables = ['POSTHORN_CONFIG', 'POSTHORN_URL', 'POSTHORN_API_KEY', 'POSTHORN_INGEST_FROM'];
 const defaultFile = 'posthorn.config.json';
 
 /**
@@ -102,17 +115,28 @@ export function loadConfig(input: ConfigInput): Config {
   if (profile && !given.has('retrySchedule')) values.retrySchedule = [...profile.retryScheduleMs];
   if (profile && !given.has('timeout')) values.timeout = profile.timeoutMs;
 
-  const { allowPorts, dataDir, drain, masterKey, masterKeyFile, maxBody, retrySchedule, timeout, ...rest } = values;
+  if (values.databaseUrl === null && !(values.role.api && values.role.deliver)) {
+    throw new ConfigError(
+      `${given.get('role')!.source}: an embedded store has one process, which does everything; ` +
+        'leave it out, or set POSTHORN_DATABASE_URL',
+    );
+  }
+
+  const { allowPorts, dataDir, databaseTimeout, drain, lease, ...others } = values;
+  const { masterKey, masterKeyFile, maxBody, retrySchedule, timeout, ...rest } = others;
   return {
     ...rest,
     mode,
     dataDir: resolve(dataDir),
+    outboxFile: values.outboxFile === null ? null : resolve(values.outboxFile),
     masterKeys: masterKey.length > 0 ? masterKey : masterKeyFile,
     allowPorts: allowPorts === 'any' ? [] : allowPorts,
     allowAnyPort: allowPorts === 'any',
     retryScheduleMs: retrySchedule,
     timeoutMs: timeout,
     maxBodyBytes: maxBody,
+    databaseTimeoutMs: databaseTimeout,
+    leaseMs: lease,
     drainMs: drain,
   };
 }

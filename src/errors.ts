@@ -100,6 +100,11 @@ export const errorTable = {
     title: 'The store does not take writes now',
     remedy: 'Wait as long as `Retry-After` says, and repeat with the same idempotency key.',
   },
+  DELIVERS_ONLY: {
+    status: 503,
+    title: 'This node only delivers',
+    remedy: 'Send the request to a node with the role `api`.',
+  },
   SHUTTING_DOWN: {
     status: 503,
     title: 'This node is stopping',

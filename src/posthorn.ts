@@ -5,16 +5,52 @@ import { createApi, hasPath } from './api/api.ts';
 import { KeyVerifier, type NewKey } from './api/keys.ts';
 import { People } from './api/people.ts';
 import { RateLimits } from './api/rate-limits.ts';
-import type { Config } from './config.ts';
+import { ConfigError, type Config } from './config.ts';
+import { databaseName } from './config/database-url.ts';
 import { createEngine, type RunningEngine } from './delivery/create-engine.ts';
 import { defaultRetry } from './model/retry.ts';
+import { Relay } from './outbox/relay.ts';
+import { createSqliteOutbox, type SqliteOutboxOptions } from './outbox/sqlite-source.ts';
 import { version } from './version.ts';
-import { createKeyRing, loadOrCreateKeyFile } from './store/seal.ts';
+import { Connections } from './store/postgres/connections.ts';
+import { migrateDatabase } from './store/postgres/prepare.ts';
+import { createPostgresStore } from './store/postgres/store.ts';
+import { createKeyRing, loadOrCreateKeyFile, type KeyRing } from './store/seal.ts';
 import { createSqliteStore, pendingMigrations } from './store/sqlite/store.ts';
 import type { Store } from './store/store.ts';
 import { createSender, type GuardPolicy } from './transport/transport.ts';
 
 export { pendingMigrations };
+
+/**
+ * Brings the configured store up to date, or with `dryRun` only says what it lacks.
+ * @returns names of migrations, oldest first: those applied, with `dryRun` those that are pending
+ */
+export async function migrateStore(config: Config, { dryRun }: { dryRun: boolean }): Promise<string[]> {
+  if (config.databaseUrl !== null) {
+    const connections = new Connections({
+      url: config.databaseUrl,
+      schema: config.databaseSchema,
+      poolSize: 2,
+      statementTimeoutMs: config.databaseTimeoutMs,
+      onFault: () => undefined, // the statement under way fails too
+    });
+    try {
+      return await migrateDatabase(connections, { dryRun });
+    } finally {
+      await connections.end();
+    }
+  }
+  const migrations = pendingMigrations(config.dataDir);
+  if (dryRun || migrations.length === 0) return migrations;
+  const { store } = createPosthornServer({ ...config, logLevel: 'silent' });
+  try {
+    await store.open({ migrate: true, now: Date.now() });
+  } finally {
+    await store.close();
+  }
+  return migrations;
+}
 
 export interface Started {
   /** `http://127.0.0.1:3001`; empty where it listens on no port. */
@@ -55,6 +91,8 @@ export interface ServerOptions {
   logger?: Logger;
   /** Inside somebody else's process: it migrates the store by itself, and listens on no port. */
   isEmbedded?: boolean;
+  /** Database that events are taken from, before the one of the settings. */
+  outbox?: SqliteOutboxOptions['outbox'];
 }
 
 /** Who may do what: loaded once the store is open. */
@@ -67,16 +105,11 @@ interface Accounts {
 export function createPosthornServer(config: Config, options: ServerOptions = {}): PosthornServer {
   const { isEmbedded = false } = options;
   const log = options.logger ?? pino({ level: config.logLevel, base: null });
+  if (config.mode === 'serve' && !isEmbedded) refuseWithoutMasterKey(config);
   const keyFile = config.masterKeys.length > 0 ? null : loadOrCreateKeyFile(config.dataDir);
   const keyRing = createKeyRing(keyFile?.keys ?? config.masterKeys);
-  const store = createSqliteStore({
-    dataDir: config.dataDir,
-    keyRing,
-    onRestart: () => {
-      log.error('store.restarted');
-      engine.leasesLost();
-    },
-  });
+  const store = createStore(config, keyRing, log);
+  const now = (): number => store.now();
   const policy: GuardPolicy = {
     allowHttp: config.allowHttp,
     allowLoopback: config.allowLoopback,
@@ -90,6 +123,8 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
     sender,
     policy,
     catalogue: config.catalogue,
+    now,
+    delivers: config.role.deliver,
     defaults: {
       wireFormat: config.wireFormat,
       retry: { ...defaultRetry, scheduleMs: config.retryScheduleMs },
@@ -97,15 +132,44 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
       concurrency: config.concurrency,
     },
     retentionDays: config.retentionDays,
+    payloadRetentionDays: config.payloadRetentionDays,
     disableAfter: config.disableAfter,
+    onRecordsChanged: async (changes) => {
+      const { people, keys } = await openAccounts();
+      await people.follow(changes, (memberId, at) => {
+        keys.forgetMember(memberId, at);
+      });
+      await keys.follow(changes);
+    },
     log,
   });
+  const { cluster } = store;
+  const catchUp = (): Promise<void> => engine.catchUp();
+  const notCounted = (error: unknown): void => {
+    log.warn({ error: String(error) }, 'requests.not_counted_together');
+  };
+  const rateLimits = new RateLimits({ ...{ perMinute: config.rateLimit, cluster, now }, onFault: notCounted });
+
+  const relays = createRelays();
 
   let accounts: Promise<Accounts> | null = null;
   let started: Promise<Started> | null = null;
   let stopped: Promise<void> | null = null;
   let api: ReturnType<typeof createApi> | null = null;
   let isListening = false;
+
+  /** What brings in events that applications left beside their own rows. */
+  function createRelays(): Relay[] {
+    const file = options.outbox ?? config.outboxFile;
+    const onAbsent = (error: unknown): void => {
+      log.warn({ error: String(error) }, 'outbox.absent');
+    };
+    const { createTenants } = config;
+    return [
+      ...(store.outbox === null ? [] : [{ name: 'postgres', source: store.outbox }]),
+      ...(file === null ? [] : [{ name: 'file', source: createSqliteOutbox({ outbox: file, onAbsent }) }]),
+    ].map((outbox) => new Relay({ ...outbox, engine, createTenants, log }));
+  }
 
   /** The people and keys of the store, once it is open. */
   function openAccounts(): Promise<Accounts> {
@@ -123,6 +187,7 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
       pepper: keyRing.derive('sessions'),
       signup: config.signup,
       secureCookies: config.mode === 'serve',
+      ...{ cluster, catchUp, now, onFault: notCounted },
     });
     const keys = new KeyVerifier({
       store,
@@ -132,6 +197,7 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
       onFault: (error) => {
         log.warn({ error: String(error) }, 'key.use_not_noted');
       },
+      ...{ catchUp, now },
     });
     await Promise.all([people.load(), keys.load()]);
     return { people, keys };
@@ -141,14 +207,16 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
     if (stopped !== null) throw new Error('This Posthorn was stopped; make a new one.');
     await store.open({ migrate: isEmbedded || config.mode === 'dev', now: Date.now() });
     const [{ people, keys }] = await Promise.all([openAccounts(), engine.start()]);
+    for (const relay of relays) relay.start();
     api = createApi({
       engine,
       keys,
       people,
-      rateLimits: new RateLimits({ perMinute: config.rateLimit }),
+      rateLimits,
       limits: { maxBodyBytes: config.maxBodyBytes },
       createTenants: config.createTenants,
       onlyLocalHosts: config.mode === 'dev',
+      onlyHealth: !config.role.api,
       retryScheduleMs: config.retryScheduleMs,
       version,
       logger: log,
@@ -161,7 +229,9 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
     const address = await api.listen({ host: config.host, port: config.port });
     isListening = true;
     // `dev` shows all this in its own way.
-    log[config.mode === 'dev' ? 'debug' : 'info']({ address, dataDir: config.dataDir, version }, 'posthorn.started');
+    const { mode, dataDir, databaseUrl } = config;
+    const place = databaseUrl === null ? { dataDir } : { database: databaseName(databaseUrl) };
+    log[mode === 'dev' ? 'debug' : 'info']({ address, ...place, version }, 'posthorn.started');
     return { address, keyFileCreated: keyFile?.created ?? false };
   }
 
@@ -169,7 +239,10 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
     await started?.catch(() => undefined);
     await api?.close();
     const known = await accounts?.catch(() => null);
+    known?.people.stop();
     await known?.keys.close();
+    rateLimits.stop();
+    await Promise.all(relays.map((relay) => relay.stop()));
     await engine.stop(config.drainMs);
     await sender.close(0);
     await store.close();
@@ -201,4 +274,29 @@ export function createPosthornServer(config: Config, options: ServerOptions = {}
     stop: () => (stopped ??= stop()),
     createKey: async (request) => (await openAccounts()).keys.create(request),
   };
+}
+
+function createStore(config: Config, keyRing: KeyRing, log: Logger): Store {
+  const { dataDir, databaseUrl } = config;
+  if (databaseUrl === null) return createSqliteStore({ dataDir, keyRing });
+  return createPostgresStore({
+    url: databaseUrl,
+    schema: config.databaseSchema,
+    poolSize: config.databasePoolSize,
+    statementTimeoutMs: config.databaseTimeoutMs,
+    leaseMs: config.leaseMs,
+    delivers: config.role.deliver,
+    keyRing,
+    onFault: (error, what) => {
+      log.warn({ error: String(error), what }, 'database.fault');
+    },
+  });
+}
+
+/** Nodes that share a database share its master key: one made beside the data of one machine would open nothing elsewhere. */
+function refuseWithoutMasterKey({ databaseUrl, masterKeys }: Config): void {
+  if (databaseUrl === null || masterKeys.length > 0) return;
+  throw new ConfigError(
+    'POSTHORN_MASTER_KEY: is needed with PostgreSQL, and the same on every node; make one with `openssl rand -base64 32`',
+  );
 }

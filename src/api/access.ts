@@ -5,7 +5,7 @@ import { badField, PosthornError } from '../errors.ts';
 import type { Session } from '../model/tenant.ts';
 import { isTenantId, mayAct, roles, type Role } from '../model/tenant.ts';
 import type { Face } from './face.ts';
-import { unauthorized, type KeyVerifier } from './keys.ts';
+import { UnknownCredential, type KeyVerifier } from './keys.ts';
 import type { People } from './people.ts';
 import type { Principal } from './principal.ts';
 import type { Route } from './route.ts';
@@ -17,7 +17,7 @@ export interface Permit {
 }
 
 export interface AccessOptions {
-  engine: Pick<Engine, 'tenants'>;
+  engine: Pick<Engine, 'tenants' | 'catchUp'>;
   keys: KeyVerifier;
   people: Pick<People, 'sessions' | 'roleOf'>;
   /** Create a tenant the first time an operator names it. */
@@ -29,7 +29,8 @@ export function isRole(text: unknown): text is Role {
 }
 
 /**
- * Who may do what, for whom. Answers at once, but for a tenant that has to be created first.
+ * Who may do what, for whom. Answers at once, but for a tenant that has to be created first, and for a key, a session or
+ * a tenant that is unknown here, which another node may have made a moment ago.
  * Throws UNAUTHORIZED, FORBIDDEN, BAD_REQUEST (no such tenant id can be) and NOT_FOUND (no such tenant).
  */
 export class Access {
@@ -51,7 +52,26 @@ export class Access {
     request: { readonly method?: string | undefined },
     onIdentified?: (principal: Principal) => void,
   ): Permit | Promise<Permit> {
-    const principal = this.#identify(headers, credentials, request.method ?? 'GET');
+    let principal: Principal;
+    try {
+      principal = this.#identify(headers, credentials, request.method ?? 'GET');
+    } catch (error) {
+      if (!(error instanceof UnknownCredential)) throw error;
+      return this.#o.engine.catchUp().then(() => {
+        const late = this.#identify(headers, credentials, request.method ?? 'GET');
+        return this.#grant(late, headers, route, request, onIdentified);
+      });
+    }
+    return this.#grant(principal, headers, route, request, onIdentified);
+  }
+
+  #grant(
+    principal: Principal,
+    headers: IncomingHttpHeaders,
+    route: Pick<Route, 'role' | 'scope' | 'makesTenantItself'>,
+    request: { readonly method?: string | undefined },
+    onIdentified?: (principal: Principal) => void,
+  ): Permit | Promise<Permit> {
     onIdentified?.(principal);
     const needed = route.role;
     if (needed !== 'public' && !mayAct(principal.role, needed)) {
@@ -88,7 +108,8 @@ export class Access {
   #member(session: Session | null, headers: IncomingHttpHeaders, method: string): Principal {
     const role = session === null ? null : this.#o.people.roleOf(session.memberId);
     if (session === null || role === null) {
-      throw unauthorized('The session is unknown or over.', 'Sign in again, or send "Authorization: Bearer <key>".');
+      const remedy = 'Sign in again, or send "Authorization: Bearer <key>".';
+      throw new UnknownCredential('The session is unknown or over.', remedy);
     }
     if (method !== 'GET' && method !== 'HEAD' && !isFromHere(headers)) {
       throw new PosthornError(
@@ -108,6 +129,8 @@ export class Access {
         'must be 1 to 128 letters, digits, ".", "_", ":" or "-", and begin with a letter or digit',
       );
     }
+    await this.#o.engine.catchUp();
+    if (this.#o.engine.tenants.find(tenantId)) return { principal, tenantId };
     if (!this.#o.createTenants) {
       throw new PosthornError(
         'NOT_FOUND',

@@ -7,6 +7,7 @@ import { Access, isRole } from './access.ts';
 import { answerClientError } from './client-error.ts';
 import { faceOf, pathOf } from './faces/face-of.ts';
 import { native } from './faces/native.ts';
+import { healthRoutes } from './health.ts';
 import { createIngest } from './ingest.ts';
 import type { KeyVerifier } from './keys.ts';
 import { openApiJson } from './openapi.ts';
@@ -42,6 +43,8 @@ export interface ApiOptions {
   logger: Logger | false;
   /** True from when the node was asked to stop. */
   isStopping?: () => boolean;
+  /** Only the routes of health are served, and all else refused: this node delivers. */
+  onlyHealth?: boolean;
   /** The instance's waits between attempts, ms; default that of the model. */
   retryScheduleMs?: readonly number[];
 }
@@ -94,6 +97,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     sendProblem(reply.raw, faceOf(pathOf(request.url)).problemOf(cause, request.id));
   }
   function refuseUnknown(request: FastifyRequest, reply: FastifyReply): void {
+    if (options.onlyHealth) return refuse(new PosthornError('DELIVERS_ONLY'), request, reply);
     const path = pathOf(request.url);
     const methods = methodsOf(path);
     if (methods.length > 0) reply.raw.setHeader('allow', methods.join(', '));
@@ -137,7 +141,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     });
   }
 
-  for (const route of routes) {
+  for (const route of options.onlyHealth ? healthRoutes : routes) {
     if (route.handle === 'ingest') {
       const ingest = createIngest(api, access, route, report);
       app.route({
@@ -154,6 +158,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
       serve(app, route, api, { access, rateLimits });
     }
   }
+  if (options.onlyHealth) return app;
   // Where a face's path is also that of a native route, as `/v1/webhooks/history` is one of `/v1/webhooks/:id`, a method
   // that the face does not take must not fall through to the other's.
   for (const path of new Set(routes.flatMap(({ path, face }) => (face ? [path] : [])))) {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Id } from '../model/id.ts';
 import type { Member, Session } from '../model/tenant.ts';
-import type { Store } from '../store/store.ts';
+import { Turns } from '../delivery/turns.ts';
+import type { RecordChange, Store } from '../store/store.ts';
 import { hashKey } from './key-text.ts';
 
 const TOKEN_BYTES = 32;
@@ -22,6 +23,8 @@ export class BrowserSessions {
   readonly #byHash = new Map<string, Session>();
   /** Oldest first. */
   readonly #byMember = new Map<Id, Session[]>();
+  /** One session is ended, or read anew, after the other. */
+  readonly #turns = new Turns();
   #sweepFrom = 0;
 
   /** `isSecure`: cookies go over https alone, and are bound to this very host. */
@@ -42,6 +45,29 @@ export class BrowserSessions {
     this.#byHash.clear();
     this.#byMember.clear();
     for (const session of sessions.toSorted((a, b) => a.createdAt - b.createdAt)) this.#add(session);
+  }
+
+  /** Puts in force what the store has of these sessions. */
+  async follow(changes: readonly RecordChange[] | 'everything'): Promise<void> {
+    let hashes: readonly string[];
+    if (changes === 'everything') {
+      const stored = (await this.#store.sessions.all(this.#now())).map(({ hash }) => hash);
+      const known = new Set(stored);
+      hashes = [
+        ...stored.filter((hash) => !this.#byHash.has(hash)),
+        ...[...this.#byHash.keys()].filter((hash) => !known.has(hash)),
+      ];
+    } else hashes = changes.map(({ key }) => key);
+    await Promise.all(
+      hashes.map((hash) =>
+        this.#turns.take(hash, async () => {
+          const session = await this.#store.sessions.get(hash);
+          const known = this.#byHash.get(hash);
+          if (session && !known) this.#add(session);
+          else if (!session && known) this.#remove(known);
+        }),
+      ),
+    );
   }
 
   /**
@@ -75,8 +101,10 @@ export class BrowserSessions {
 
   /** Ends a session at once. */
   async end(session: Session): Promise<void> {
-    await this.#store.sessions.remove(session.hash);
-    this.#remove(session);
+    await this.#turns.take(session.hash, async () => {
+      await this.#store.sessions.remove(session.hash);
+      this.#remove(session);
+    });
   }
 
   /** Forgets the sessions of a member who was removed; the store did so by itself. */

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import type { Engine } from '../delivery/engine.ts';
+import { known } from '../delivery/known.ts';
 import { badField, PosthornError } from '../errors.ts';
 import { deliveryStatuses, type DeliveryStatus } from '../model/delivery.ts';
 import { parseId, prefixes, type Id } from '../model/id.ts';
@@ -32,7 +33,7 @@ export async function readFilter(
   const filter: DeliveryFilter = { tenantId, ...readRange(request) };
   if (request.type !== undefined) filter.eventType = request.type;
   if (request.webhookId !== undefined) {
-    filter.endpointId = endpointIdOf(engine, tenantId, request.webhookId);
+    filter.endpointId = await endpointIdOf(engine, tenantId, request.webhookId);
   }
   if (request.eventId !== undefined) {
     const id = await eventIdOf(engine, tenantId, request.eventId);
@@ -64,9 +65,9 @@ export function readStatuses(given: string | readonly string[] | undefined): Del
 }
 
 /** By an id of ours also one that is deleted, whose history stays. Throws BAD_REQUEST where it is the id of none. */
-export function endpointIdOf(engine: Engine, tenantId: string, id: string): Id {
+export async function endpointIdOf(engine: Engine, tenantId: string, id: string): Promise<Id> {
   try {
-    return engine.endpoints.get(tenantId, id).id;
+    return (await known(engine, () => engine.endpoints.get(tenantId, id))).id;
   } catch (error) {
     if (!(error instanceof PosthornError) || error.code !== 'NOT_FOUND') throw error;
     const parsed = parseId(id, prefixes.endpoint);

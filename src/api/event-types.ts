@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { EventTypeVerbs } from '../delivery/engine.ts';
+import { known } from '../delivery/known.ts';
 import { isEventType } from '../model/event.ts';
 import type { EventType } from '../model/tenant.ts';
 import { pageInMemory, pageQuery } from './page.ts';
@@ -96,7 +97,8 @@ export const eventTypeRoutes: readonly Route[] = [
     summary: 'Get an event type',
     answer: { status: 200, description: 'The event type.', schema: EventTypeShown },
     errors: ['NOT_FOUND'],
-    handle: ({ api, params }) => eventTypeJson(api.engine.eventTypes.get(params.name)),
+    handle: async ({ api, params }) =>
+      eventTypeJson(await known(api.engine, () => api.engine.eventTypes.get(params.name))),
   }),
   route({
     method: 'PUT',

@@ -33,7 +33,7 @@ const Event = Type.Object(summary, { title: 'Event' });
 const EventDetail = Type.Object(
   {
     ...summary,
-    data: Type.Unknown({ description: 'The payload, byte for byte as it came.' }),
+    data: Type.Unknown({ description: 'The payload, byte for byte as it came; null once it is past its retention.' }),
     deliveries: Type.Array(Delivery, { description: 'The newest 1,000.' }),
   },
   { title: 'EventDetail' },
@@ -142,7 +142,7 @@ export const eventRoutes: readonly Route[] = [
       const rows = await api.engine.events.deliveries(tenantId, event.id);
       const deliveries = JSON.stringify(rows.map(deliveryJson));
       return new JsonText(
-        `${JSON.stringify(eventJson(event)).slice(0, -1)},"data":${event.data},"deliveries":${deliveries}}`,
+        `${JSON.stringify(eventJson(event)).slice(0, -1)},"data":${event.data || 'null'},"deliveries":${deliveries}}`,
       );
     },
   }),
@@ -162,9 +162,9 @@ export const eventRoutes: readonly Route[] = [
     bodyIsOptional: true,
     answer: { status: 202, description: 'On their way.', schema: DeliveryCount },
     errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
-    handle({ api, tenantId, params, body }) {
+    async handle({ api, tenantId, params, body }) {
       if (body.webhookId === undefined) return api.engine.events.replay(tenantId, params.id);
-      const endpointId = endpointIdOf(api.engine, tenantId, body.webhookId);
+      const endpointId = await endpointIdOf(api.engine, tenantId, body.webhookId);
       return api.engine.events.replay(tenantId, params.id, { endpointId });
     },
   }),

@@ -3,6 +3,8 @@ import { PosthornError } from '../errors.ts';
 import { JsonText, route, type Route } from './route.ts';
 
 const tag = 'Health';
+/** Orchestrators wait for a second or a few; a store that takes this long is not ready. */
+const READY_MS = 2_000;
 
 export const healthRoutes: readonly Route[] = [
   route({
@@ -31,7 +33,7 @@ export const healthRoutes: readonly Route[] = [
     async handle({ api }) {
       if (api.isStopping()) throw new PosthornError('SHUTTING_DOWN');
       try {
-        await api.engine.ready();
+        await withinTime(api.engine.ready());
       } catch (cause) {
         if (cause instanceof PosthornError) throw cause;
         throw new PosthornError('STORE_UNAVAILABLE', undefined, { cause });
@@ -50,3 +52,18 @@ export const healthRoutes: readonly Route[] = [
     handle: ({ api }) => new JsonText(api.openApiJson()),
   }),
 ];
+
+/** Rejects where the store keeps its answer to itself: what it says later is of no use to who asked now. */
+async function withinTime(ready: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new PosthornError('STORE_UNAVAILABLE', `The store did not answer within ${READY_MS} ms.`));
+    }, READY_MS);
+  });
+  try {
+    await Promise.race([ready, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

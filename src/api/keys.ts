@@ -2,7 +2,8 @@ import { badField, notFound, PosthornError } from '../errors.ts';
 import { newId, parseId, prefixes, type Id } from '../model/id.ts';
 import type { Scope } from '../model/scope.ts';
 import { mayAct, type ApiKey, type Role } from '../model/tenant.ts';
-import type { Store } from '../store/store.ts';
+import { Turns } from '../delivery/turns.ts';
+import type { RecordChange, Store } from '../store/store.ts';
 import { hashKey, hintOf, isMistyped, newKeyText, wireFormatOfKey, type KeyPrefix } from './key-text.ts';
 import type { People } from './people.ts';
 import type { Principal } from './principal.ts';
@@ -36,6 +37,8 @@ export interface KeyVerifierOptions {
   fixed?: readonly string[];
   /** Told of uses that could not be noted. */
   onFault?: (error: unknown) => void;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp?: () => Promise<void>;
   now?: () => number;
 }
 
@@ -68,6 +71,7 @@ export class KeyVerifier {
   readonly #people: KeyVerifierOptions['people'];
   readonly #pepper: Buffer;
   readonly #onFault: (error: unknown) => void;
+  readonly #catchUp: () => Promise<void>;
   readonly #now: () => number;
   readonly #fixed: ReadonlyMap<string, Known>;
   #byHash = new Map<string, Known>();
@@ -77,12 +81,15 @@ export class KeyVerifier {
   readonly #uses = new Map<Id, number>();
   #timer: NodeJS.Timeout | null = null;
   #flushing: Promise<void> = Promise.resolve();
+  /** A key is revoked, or read anew, one after the other. */
+  readonly #turns = new Turns();
 
   constructor(options: KeyVerifierOptions) {
     this.#store = options.store;
     this.#people = options.people;
     this.#pepper = options.pepper;
     this.#onFault = options.onFault ?? (() => undefined);
+    this.#catchUp = options.catchUp ?? (() => Promise.resolve());
     this.#now = options.now ?? Date.now;
     const principal: Principal = {
       keyId: null,
@@ -103,6 +110,30 @@ export class KeyVerifier {
     this.#remembered.clear();
   }
 
+  /** Puts in force what the store has of these keys. What is revoked stays so. */
+  async follow(changes: readonly RecordChange[] | 'everything'): Promise<void> {
+    let ids: readonly Id[];
+    if (changes === 'everything') {
+      const known = new Map(this.#keys().map((key) => [key.id, key]));
+      const stored = await this.#store.apiKeys.all();
+      ids = stored.flatMap(({ id, revokedAt }) => {
+        const key = known.get(id);
+        return key && (key.revokedAt === null) === (revokedAt === null) ? [] : id;
+      });
+    } else ids = changes.flatMap(({ kind, key }) => (kind === 'api_key' ? key : []));
+    await Promise.all(ids.map((id) => this.#turns.take(id, () => this.#read(id))));
+  }
+
+  async #read(id: Id): Promise<void> {
+    const stored = await this.#store.apiKeys.get(id);
+    if (!stored) return;
+    const { hash, ...key } = stored;
+    const present = this.#byHash.get(hash)?.key;
+    if (!present) this.#byHash.set(hash, known(key));
+    else if (key.revokedAt !== null) present.revokedAt ??= key.revokedAt;
+    this.#remembered.clear();
+  }
+
   /** Notes the last uses. Tolerates being called twice. */
   async close(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
@@ -117,7 +148,7 @@ export class KeyVerifier {
     const found = remembered ?? this.#find(authorization, now);
     if (now >= found.expiresAt) {
       this.#remembered.delete(authorization!);
-      throw unauthorized('The API key is unknown, revoked or expired.');
+      throw unauthorized(NO_KEY);
     }
     if (found.principal.memberId !== null) this.#followMember(found, found.principal.memberId);
     if (now >= found.noteFrom) this.#noteUse(found, now);
@@ -166,13 +197,18 @@ export class KeyVerifier {
    */
   async revoke(id: string, owners: readonly (string | null)[]): Promise<void> {
     const parsed = parseId(id, prefixes.apiKey);
-    const key = this.#keys().find((candidate) => candidate.id === parsed && owners.includes(candidate.tenantId));
+    const find = (): ApiKey | undefined =>
+      this.#keys().find((candidate) => candidate.id === parsed && owners.includes(candidate.tenantId));
+    if (!find()) await this.#catchUp();
+    const key = find();
     if (!key) throw notFound('API key', id);
-    if (key.revokedAt !== null) return;
-    const now = this.#now();
-    await this.#store.apiKeys.revoke(key.id, now);
-    key.revokedAt = now;
-    this.#remembered.clear();
+    await this.#turns.take(key.id, async () => {
+      if (key.revokedAt !== null) return;
+      const now = this.#now();
+      await this.#store.apiKeys.revoke(key.id, now);
+      key.revokedAt = now;
+      this.#remembered.clear();
+    });
   }
 
   /** Ends the personal keys of a member who was removed; the store did so by itself. */
@@ -242,9 +278,8 @@ export class KeyVerifier {
     if (isMistyped(text)) throw unauthorized('The API key is mistyped or cut off: its checksum does not fit.');
     const hash = hashKey(text, this.#pepper);
     const found = this.#fixed.get(hash) ?? this.#byHash.get(hash);
-    if (!found || (found.key && found.key.revokedAt !== null) || now >= found.expiresAt) {
-      throw unauthorized('The API key is unknown, revoked or expired.');
-    }
+    if (!found) throw new UnknownCredential(NO_KEY);
+    if ((found.key && found.key.revokedAt !== null) || now >= found.expiresAt) throw unauthorized(NO_KEY);
     // Any number of spaces may stand before a key: remembered, such headers would fill the memory.
     if (authorization.length - text.length > PLAIN_LENGTH) return found;
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
@@ -255,7 +290,7 @@ export class KeyVerifier {
   /** A personal key may at each request what its member may then. */
   #followMember(found: Known, memberId: Id): void {
     const role = this.#people.roleOf(memberId);
-    if (role === null) throw unauthorized('The API key is unknown, revoked or expired.');
+    if (role === null) throw unauthorized(NO_KEY);
     if (role !== found.principal.role) found.principal = { ...found.principal, role: this.roleOf(found.key!)! };
   }
 
@@ -291,8 +326,16 @@ function known(key: ApiKey): Known {
   };
 }
 
+const NO_KEY = 'The API key is unknown, revoked or expired.';
 const BEARER_REMEDY = 'Send "Authorization: Bearer <key>" with a key that is neither revoked nor expired.';
 const API_KEY_REMEDY = 'Send "Api-Key: <key>" with a key that is neither revoked nor expired.';
+
+/** UNAUTHORIZED, of a key or session that may be unknown only here: another node may have made it a moment ago. */
+export class UnknownCredential extends PosthornError {
+  constructor(what: string, remedy = BEARER_REMEDY) {
+    super('UNAUTHORIZED', `${what} ${remedy}`);
+  }
+}
 
 export function unauthorized(what: string, remedy = BEARER_REMEDY): PosthornError {
   return new PosthornError('UNAUTHORIZED', `${what} ${remedy}`);

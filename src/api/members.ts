@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { known } from '../delivery/known.ts';
 import { notFound } from '../errors.ts';
 import { prefixes } from '../model/id.ts';
 import { memberRoles, type Member } from '../model/tenant.ts';
@@ -72,8 +73,8 @@ export const memberRoutes: readonly Route[] = [
     summary: 'Get a member',
     answer: { status: 200, description: 'The member.', schema: MemberShown },
     errors: ['NOT_FOUND'],
-    handle({ api, tenantId, params }) {
-      const member = api.people.find(tenantId, params.id);
+    async handle({ api, tenantId, params }) {
+      const member = await known(api.engine, () => api.people.find(tenantId, params.id));
       if (!member) throw notFound('member', params.id);
       return memberJson(member);
     },

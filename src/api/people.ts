@@ -2,7 +2,7 @@ import { Turns } from '../delivery/turns.ts';
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { newId, parseId, prefixes, type Id } from '../model/id.ts';
 import type { Member, MemberRole } from '../model/tenant.ts';
-import type { Store } from '../store/store.ts';
+import type { Cluster, RecordChange, Store } from '../store/store.ts';
 import { BrowserSessions } from './browser-sessions.ts';
 import { RateLimits } from './rate-limits.ts';
 
@@ -21,6 +21,12 @@ export interface PeopleOptions {
   signup: 'open' | 'closed';
   /** Session cookies go over https alone. */
   secureCookies: boolean;
+  /** The other nodes, which count sign-ups along; null, the default, without any. */
+  cluster?: Pick<Cluster, 'count'> | null;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp?: () => Promise<void>;
+  /** Told of counts that could not be exchanged with other nodes. */
+  onFault?: (error: unknown) => void;
   now?: () => number;
 }
 
@@ -31,6 +37,8 @@ const EMAIL = /^[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+$/;
 // eslint-disable-next-line no-control-regex -- control characters are what is looked for
 const CONTROL = /[\x00-\x1f\x7f]/;
 const SIGNUPS_A_MINUTE = 10;
+/** Tries of a change while other nodes change the same member. */
+const TRIES = 5;
 
 /** The members of every tenant, and their sessions, all in memory. */
 export class People {
@@ -38,17 +46,30 @@ export class People {
   /** Counts sign-ups by address; null where sign-up is closed. */
   readonly signups: RateLimits | null;
   readonly #store: PeopleOptions['store'];
+  readonly #catchUp: () => Promise<void>;
   readonly #now: () => number;
   readonly #members = new Map<Id, Member>();
   /** Changes of one tenant's go one after the other: two owners cannot demote each other at once. */
   readonly #turns = new Turns();
 
   constructor(options: PeopleOptions) {
-    const { store, pepper, signup, secureCookies, now = Date.now } = options;
+    const { store, pepper, signup, secureCookies, cluster = null, now = Date.now } = options;
     this.#store = store;
+    this.#catchUp = options.catchUp ?? (() => Promise.resolve());
     this.#now = now;
     this.sessions = new BrowserSessions({ store, pepper, isSecure: secureCookies, now });
-    this.signups = signup === 'open' ? new RateLimits({ perMinute: SIGNUPS_A_MINUTE, now }) : null;
+    this.signups =
+      signup === 'open'
+        ? new RateLimits({
+            ...{ perMinute: SIGNUPS_A_MINUTE, name: 'signups', cluster, now },
+            ...(options.onFault ? { onFault: options.onFault } : {}),
+          })
+        : null;
+  }
+
+  /** Exchanges no more counts with other nodes. */
+  stop(): void {
+    this.signups?.stop();
   }
 
   /** Reads members and sessions of the store, anew when it is called again. */
@@ -56,6 +77,43 @@ export class People {
     const [members] = await Promise.all([this.#store.members.all(), this.sessions.load()]);
     this.#members.clear();
     for (const member of members) this.#members.set(member.id, member);
+  }
+
+  /**
+   * Puts in force what the store has of these members and sessions.
+   * @param onRemoved told of members that are gone, whose keys the store revoked
+   */
+  async follow(
+    changes: readonly RecordChange[] | 'everything',
+    onRemoved: (memberId: Id, now: number) => void,
+  ): Promise<void> {
+    for (const { tenantId, id } of await this.#changed(changes)) {
+      await this.#turns.take(tenantId, async () => {
+        if ((await this.#read(tenantId, id)) === null) onRemoved(id, this.#now());
+      });
+    }
+    await this.sessions.follow(changes === 'everything' ? changes : changes.filter(({ kind }) => kind === 'session'));
+  }
+
+  async #changed(changes: readonly RecordChange[] | 'everything'): Promise<readonly { tenantId: string; id: Id }[]> {
+    if (changes !== 'everything') {
+      return changes.flatMap(({ kind, tenantId, key }) => (kind === 'member' ? { tenantId, id: key } : []));
+    }
+    const stored = new Map((await this.#store.members.all()).map((member) => [member.id, member]));
+    return [...new Map([...stored, ...this.#members]).values()].filter(
+      ({ id }) => JSON.stringify(stored.get(id)) !== JSON.stringify(this.#members.get(id)),
+    );
+  }
+
+  /** In the tenant's turn: puts a member in force as the store has it; null where it is gone. */
+  async #read(tenantId: string, id: Id): Promise<Member | null> {
+    const member = await this.#store.members.get(tenantId, id);
+    if (member) this.#members.set(id, member);
+    else {
+      this.#members.delete(id);
+      this.sessions.forget(id);
+    }
+    return member;
   }
 
   /** Newest first. */
@@ -91,16 +149,27 @@ export class People {
   }
 
   /** What is not given stays. Throws as `create`, NOT_FOUND, and INVALID_STATE where no owner would be left. */
-  update(tenantId: string, id: string, patch: Partial<MemberInput>): Promise<Member> {
+  async update(tenantId: string, id: string, patch: Partial<MemberInput>): Promise<Member> {
+    if (!this.find(tenantId, id)) await this.#catchUp();
     return this.#turns.take(tenantId, async () => {
-      const before = this.#require(tenantId, id);
-      const { role = before.role, name = before.name, email = before.email } = patch;
-      this.#check(tenantId, name, email, before.id);
-      if (role !== 'owner') this.#requireAnotherOwner(before);
-      const after: Member = { ...before, role, name, email, updatedAt: this.#now() };
-      await this.#store.members.update(after);
-      this.#members.set(after.id, after);
-      return after;
+      for (let tries = 1; ; tries++) {
+        const before = this.#require(tenantId, id);
+        const { role = before.role, name = before.name, email = before.email } = patch;
+        this.#check(tenantId, name, email, before.id);
+        const updatedAt = Math.max(this.#now(), before.updatedAt + 1);
+        const after: Member = { ...before, role, name, email, updatedAt };
+        const outcome = await this.#store.members.update(after, before.updatedAt);
+        if (outcome === 'last_owner') throw lastOwner();
+        if (outcome === 'done') {
+          this.#members.set(after.id, after);
+          return after;
+        }
+        // Another node was quicker: once more, on top of what it did.
+        if (tries === TRIES) {
+          throw new PosthornError('INVALID_STATE', 'The member is being changed by others at this moment; try again.');
+        }
+        await this.#read(tenantId, before.id);
+      }
     });
   }
 
@@ -108,12 +177,12 @@ export class People {
    * Removes a member with its sessions and personal keys. Throws NOT_FOUND, and INVALID_STATE for the last owner.
    * @param onRemoved told in the turn in which it is so
    */
-  remove(tenantId: string, id: string, onRemoved: (memberId: Id, now: number) => void): Promise<void> {
+  async remove(tenantId: string, id: string, onRemoved: (memberId: Id, now: number) => void): Promise<void> {
+    if (!this.find(tenantId, id)) await this.#catchUp();
     return this.#turns.take(tenantId, async () => {
       const member = this.#require(tenantId, id);
-      this.#requireAnotherOwner(member);
       const now = this.#now();
-      await this.#store.members.remove(tenantId, member.id, now);
+      if ((await this.#store.members.remove(tenantId, member.id, now)) === 'last_owner') throw lastOwner();
       this.#members.delete(member.id);
       this.sessions.forget(member.id);
       onRemoved(member.id, now);
@@ -124,16 +193,6 @@ export class People {
     const member = this.find(tenantId, id);
     if (!member) throw notFound('member', id);
     return member;
-  }
-
-  #requireAnotherOwner(member: Member): void {
-    if (member.role !== 'owner') return;
-    const owners = this.list(member.tenantId).filter(({ role }) => role === 'owner');
-    if (owners.length > 1) return;
-    throw new PosthornError(
-      'INVALID_STATE',
-      'This is the last owner, and a tenant with members keeps one. Make somebody else an owner first.',
-    );
   }
 
   #check(tenantId: string, name: string | null, email: string | null, self: Id | null): void {
@@ -153,6 +212,13 @@ export function checkPerson(name: string | null, email: string | null): void {
   if (email !== null && (email.length > MAX_EMAIL || CONTROL.test(email) || !EMAIL.test(email))) {
     throw badField('email', `must be an email address of at most ${MAX_EMAIL} characters`);
   }
+}
+
+function lastOwner(): PosthornError {
+  return new PosthornError(
+    'INVALID_STATE',
+    'This is the last owner, and a tenant with members keeps one. Make somebody else an owner first.',
+  );
 }
 
 function emailTaken(email: string | null): PosthornError {

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { known } from '../delivery/known.ts';
 import { planFeatures, type Plan } from '../model/tenant.ts';
 import { pageInMemory, pageQuery } from './page.ts';
 import { route, type Route } from './route.ts';
@@ -81,7 +82,7 @@ export const planRoutes: readonly Route[] = [
     summary: 'Get a plan',
     answer: { status: 200, description: 'The plan.', schema: PlanShown },
     errors: ['NOT_FOUND'],
-    handle: ({ api, params }) => planJson(api.engine.plans.get(params.name)),
+    handle: async ({ api, params }) => planJson(await known(api.engine, () => api.engine.plans.get(params.name))),
   }),
   route({
     method: 'PUT',

@@ -1,4 +1,6 @@
+import { SharedCount, SharedCounts } from '../delivery/shared-counts.ts';
 import { PosthornError } from '../errors.ts';
+import type { Cluster } from '../store/store.ts';
 
 /** Where one caller stands after a request. */
 export interface RateLimit {
@@ -12,22 +14,49 @@ export interface RateLimit {
   readonly resetAtUnix: number;
 }
 
+export interface RateLimitsOptions {
+  /** Requests a minute and caller; 0 = as many as they like. */
+  perMinute: number;
+  /** What is counted, as the other nodes call it; default `requests`. */
+  name?: string;
+  /** The other nodes, which count along; null, the default, without any. */
+  cluster?: Pick<Cluster, 'count'> | null;
+  /** Told of counts that could not be exchanged. */
+  onFault?: (error: unknown) => void;
+  now?: () => number;
+}
+
 const WINDOW_MS = 60_000;
 /** Callers counted one by one in a minute; those beyond share one count, so that made-up names fill no memory. */
 const MAX_CALLERS = 50_000;
 const THE_REST = '\n';
+/** Among several nodes: what was counted is told to the others this often, and at once while so little is left. */
+const TELL_MS = 200;
+const CLOSE = 0.05;
 
-/** Counts requests by caller in fixed windows of a minute. Kept in memory, and so by each process for itself. */
+/**
+ * Counts requests by caller in fixed windows of a minute. Several nodes count together: each lets through, beyond the
+ * limit, no more than what comes to it before it hears of the others: 200 ms and a round trip to the store, and while
+ * less than 5 % of the limit is left a round trip alone.
+ */
 export class RateLimits {
-  /** Requests a minute and caller; 0 = as many as they like. */
   readonly perMinute: number;
+  readonly #name: string;
   readonly #now: () => number;
+  readonly #shared: SharedCounts | null;
   #window = 0;
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new Map<string, SharedCount>();
 
-  constructor(options: { perMinute: number; now?: () => number }) {
-    this.perMinute = options.perMinute;
-    this.#now = options.now ?? Date.now;
+  constructor({ perMinute, name = 'requests', cluster = null, onFault = () => undefined, now }: RateLimitsOptions) {
+    this.perMinute = perMinute;
+    this.#name = name;
+    this.#now = now ?? Date.now;
+    this.#shared = cluster && new SharedCounts({ cluster, everyMs: TELL_MS, onFault });
+  }
+
+  /** Tells and asks the other nodes nothing more. */
+  stop(): void {
+    this.#shared?.stop();
   }
 
   /** Counts one request of `who`. Null without a limit. Throws TOO_MANY_REQUESTS where the minute’s are used up. */
@@ -42,15 +71,21 @@ export class RateLimits {
     const resetAtMs = (window + 1) * WINDOW_MS;
     const resetSeconds = Math.max(1, Math.ceil((resetAtMs - now) / 1000));
     const counted = this.#counts.size < MAX_CALLERS || this.#counts.has(who) ? who : THE_REST;
-    const count = (this.#counts.get(counted) ?? 0) + 1;
-    if (count > limit) {
+    let count = this.#counts.get(counted);
+    if (!count) {
+      count = new SharedCount(`${this.#name}:${counted}`, window * WINDOW_MS);
+      this.#counts.set(counted, count);
+    }
+    const left = limit - count.used - 1;
+    if (left < 0) {
       throw new PosthornError(
         'TOO_MANY_REQUESTS',
         `${limit} requests a minute are allowed, and this minute’s are used up; wait ${resetSeconds} s.`,
         { retryAfterSeconds: resetSeconds },
       );
     }
-    this.#counts.set(counted, count);
-    return { limit, remaining: limit - count, resetSeconds, resetAtUnix: resetAtMs / 1000 };
+    if (this.#shared) this.#shared.add(count, 1, left < limit * CLOSE);
+    else count.unsent++;
+    return { limit, remaining: left, resetSeconds, resetAtUnix: resetAtMs / 1000 };
   }
 }

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { known } from '../delivery/known.ts';
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { prefixes } from '../model/id.ts';
 import { mayAct, memberRoles, type Member } from '../model/tenant.ts';
@@ -50,7 +51,7 @@ export const sessionRoutes: readonly Route[] = [
       headers: { 'Set-Cookie': 'The session as a cookie, `HttpOnly` and `SameSite=Lax`.' },
     },
     async handle({ api, tenantId, principal, body, replyHeaders }) {
-      const member = memberOf(api, tenantId, principal, body.memberId);
+      const member = await memberOf(api, tenantId, principal, body.memberId);
       const lastsMs = body.expiresIn === undefined ? DEFAULT_MS : durationMs(body.expiresIn, 'expiresIn');
       if (lastsMs < MIN_MS || lastsMs > MAX_MS) throw badField('expiresIn', 'must be from 1s to 30d');
       const { token, session } = await api.people.sessions.begin(member, lastsMs);
@@ -73,7 +74,7 @@ export const sessionRoutes: readonly Route[] = [
     },
     errors: ['NOT_FOUND'],
     async handle({ api, request, replyHeaders }) {
-      const session = api.people.sessions.find(request.headers.cookie);
+      const session = await known(api.engine, () => api.people.sessions.find(request.headers.cookie));
       if (!session) throw new PosthornError('NOT_FOUND', 'The request has no cookie of a session that lasts.');
       await api.people.sessions.end(session);
       replyHeaders['set-cookie'] = api.people.sessions.cookie('', 0);
@@ -82,11 +83,16 @@ export const sessionRoutes: readonly Route[] = [
 ];
 
 /** Whose session it is to be. Throws where the one who asks may not begin it. */
-function memberOf(api: ApiContext, tenantId: string, principal: Principal, id: string | undefined): Member {
+async function memberOf(
+  api: ApiContext,
+  tenantId: string,
+  principal: Principal,
+  id: string | undefined,
+): Promise<Member> {
   const { keyId, memberId: own, role } = principal;
   const wanted = id ?? own;
   if (wanted === null) throw badField('memberId', 'is missing; it names the member whose session it is');
-  const member = api.people.find(tenantId, wanted);
+  const member = await known(api.engine, () => api.people.find(tenantId, wanted));
   const isOwnKey = keyId !== null && own !== null && member?.id === own;
   if (!isOwnKey && !mayAct(role, 'owner')) {
     throw new PosthornError(

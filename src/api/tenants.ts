@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { known } from '../delivery/known.ts';
 import { notFound } from '../errors.ts';
 import { isTenantId, type Tenant } from '../model/tenant.ts';
 import { pageInMemory, pageQuery } from './page.ts';
@@ -79,8 +80,8 @@ export const tenantRoutes: readonly Route[] = [
     summary: 'Get a tenant',
     answer: { status: 200, description: 'The tenant.', schema: TenantShown },
     errors: ['NOT_FOUND'],
-    handle({ api, params }) {
-      const tenant = api.engine.tenants.find(params.id);
+    async handle({ api, params }) {
+      const tenant = await known(api.engine, () => api.engine.tenants.find(params.id));
       if (!tenant) throw notFound('tenant', params.id);
       return tenantJson(tenant);
     },

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { known } from '../delivery/known.ts';
 import { badField } from '../errors.ts';
 import { deliveryStatuses, type DeliveryStatus } from '../model/delivery.ts';
 import type { Attempt, AttemptDetail } from '../model/attempt.ts';
@@ -92,7 +93,7 @@ export const listWebhookDeliveries = route({
   },
   errors: ['NOT_FOUND'],
   async handle({ api, tenantId, params, query }) {
-    const endpoint = api.engine.endpoints.get(tenantId, params.id);
+    const endpoint = await known(api.engine, () => api.engine.endpoints.get(tenantId, params.id));
     const filter: DeliveryFilter = { tenantId, endpointId: endpoint.id };
     if (query.status !== undefined) filter.status = wanted[query.status]!;
     const byCursor = query.limit !== undefined || query.cursor !== undefined;

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import type { EndpointInput } from '../delivery/engine.ts';
+import { known } from '../delivery/known.ts';
 import { deliveryStatuses } from '../model/delivery.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { memberSpans } from '../model/json.ts';
@@ -113,7 +114,8 @@ export const webhookRoutes: readonly Route[] = [
     summary: 'Get a webhook',
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
     errors: ['NOT_FOUND'],
-    handle: ({ api, tenantId, params }) => shown(api, api.engine.endpoints.get(tenantId, params.id)),
+    handle: async ({ api, tenantId, params }) =>
+      shown(api, await known(api.engine, () => api.engine.endpoints.get(tenantId, params.id))),
   }),
   route({
     method: 'PATCH',
@@ -292,13 +294,15 @@ export const webhookRoutes: readonly Route[] = [
       }),
     },
     errors: ['NOT_FOUND'],
-    handle: ({ api, params }) => ({
-      publicKeys: api.engine.endpoints.publicKeys(params.id).map(({ key, createdAt, expiresAt }) => ({
+    async handle({ api, params }) {
+      const keys = await known(api.engine, () => api.engine.endpoints.publicKeys(params.id));
+      const publicKeys = keys.map(({ key, createdAt, expiresAt }) => ({
         key,
         createdAt: formatTime(createdAt),
         expiresAt: formatTime(expiresAt),
-      })),
-    }),
+      }));
+      return { publicKeys };
+    },
   }),
   importWebhooks,
   route({

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import { isLoopback } from '../config/values.ts';
 import { settings } from '../config/settings.ts';
 import { version } from '../version.ts';
+import { storeName } from './store-name.ts';
 import { styled } from './terminal.ts';
 
 const devKey = settings.find(({ key }) => key === 'operatorKey')!.default.dev;
@@ -21,10 +22,11 @@ export function renderBanner(config: Config, address: string, dataIsNew: boolean
     isLoopback(config.host) && config.host !== '127.0.0.1' && config.host !== 'localhost'
       ? url.host
       : `localhost:${url.port}`;
+  const isNew = dataIsNew ? styled('dim', ' (new)') : '';
   const facts = [
     ['Address', styled('bold', address)],
     ['API key', isOurs ? styled('bold', devKey) : 'the one you set (POSTHORN_OPERATOR_KEY)'],
-    ['Data', `${shortPath(config.dataDir)}${dataIsNew ? styled('dim', ' (new)') : ''}`],
+    ['Data', config.databaseUrl === null ? shortPath(config.dataDir) + isNew : storeName(config)],
   ];
   return [
     '',

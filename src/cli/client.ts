@@ -44,7 +44,7 @@ export async function callApi<Body>(
     ...(call.body === undefined ? {} : { body: call.body }),
   });
   const body = parseBody(response.text);
-  if (response.status >= 400 && isObject(body)) throw new ApiFailure(response.status, body);
+  if (response.status >= 400 && isObject(body)) throw new ApiFailure(response.status, body, waitOf(response.headers));
   if (response.status >= 300 || (body === undefined && response.status !== 204)) {
     throw new CliFailure(
       `${connection.url} answers (HTTP ${response.status}), but not as Posthorn does; check --url or POSTHORN_URL`,
@@ -79,6 +79,11 @@ function describeConnectFailure(url: string, error: Error): string {
   }
   if (cause.code === 'ENOTFOUND') return `the host of ${url} is unknown; check --url or POSTHORN_URL`;
   return `${url} cannot be reached: ${cause.message}; check --url or POSTHORN_URL`;
+}
+
+function waitOf(headers: Headers): number | null {
+  const seconds = Number(headers.get('retry-after') ?? NaN);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : null;
 }
 
 function queryText(query: Call['query'] = {}): string {

@@ -21,11 +21,14 @@ export function usage(message: string): CliFailure {
 export class ApiFailure extends CliFailure {
   readonly status: number;
   readonly problem: Readonly<Record<string, unknown>>;
+  /** As `Retry-After` says; null without. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(status: number, problem: Readonly<Record<string, unknown>>) {
+  constructor(status: number, problem: Readonly<Record<string, unknown>>, retryAfterSeconds: number | null = null) {
     super(describeProblem(status, problem));
     this.status = status;
     this.problem = problem;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 

@@ -9,8 +9,10 @@ import { callApi } from './client.ts';
 import type { Connection } from './client.ts';
 import { connectionOf } from './connection.ts';
 import { usage } from './failure.ts';
+import type { SettingKey } from '../config/settings.ts';
 import { formatMoment, parseMoment } from './moment.ts';
 import { configOf, withSettings } from './setting-options.ts';
+import { storeName } from './store-name.ts';
 import { plain, print, printJson, styled } from './terminal.ts';
 
 interface CreateOptions extends Readonly<Record<string, unknown>> {
@@ -24,6 +26,8 @@ interface CreateOptions extends Readonly<Record<string, unknown>> {
   url?: string;
   apiKey?: string;
   dataDir?: string;
+  databaseUrl?: string;
+  databaseSchema?: string;
   json?: boolean;
 }
 
@@ -50,6 +54,10 @@ export interface MadeKey {
   key: string;
 }
 
+const storeSettings: readonly SettingKey[] = [
+  ...(['dataDir', 'databaseUrl', 'databaseSchema', 'masterKey', 'masterKeyFile'] as const),
+];
+
 export function addKeys(program: Command): void {
   const keys = program
     .command('keys')
@@ -66,8 +74,8 @@ Examples:
     .command('create')
     .summary('make an API key')
     .description(
-      'Makes an API key and shows it, this once: in the store of a stopped server, which is how the first key of a ' +
-        'new installation is made, or with --url or --api-key through a running one.',
+      'Makes an API key and shows it, this once: in the database, or the embedded store of a stopped server, which is ' +
+        'how the first key of a new installation is made; or with --url or --api-key through a running server.',
     )
     .option('--role <role>', `what it may do: ${roles.join(', ')} (default: owner; with --member that of the member)`)
     .option('--tenant <id>', 'tenant it acts for (default: default; none for an operator)')
@@ -81,7 +89,7 @@ Examples:
     .option('--api-key <key>', 'key of an owner or operator there (POSTHORN_API_KEY)')
     .optionsGroup('Output:')
     .option('--json', 'print the answer as JSON');
-  withSettings(create, 'serve', ['dataDir', 'masterKey', 'masterKeyFile'])
+  withSettings(create, 'serve', storeSettings)
     .addHelpText(
       'after',
       `
@@ -103,10 +111,10 @@ async function createKey(options: CreateOptions): Promise<void> {
     made = await createKeyThere(connection, request);
     place = connection.url;
   } else {
-    const config = await configOf('serve', options);
+    const config = await configOf('serve', options, storeSettings);
     const { createKeyInStore } = await import('./create-key-in-store.ts');
-    made = await createKeyInStore(config, request, options.dataDir);
-    place = config.dataDir;
+    made = await createKeyInStore(config, request, options);
+    place = storeName(config);
   }
   const expiresAt = request.expiresAt === null ? null : new Date(request.expiresAt).toISOString();
   if (options.json) {
@@ -162,12 +170,13 @@ function readRequest({ role, tenant, member, scope, prefix, name, expires }: Cre
 
 /** The server to ask, where one is named or a key for it is given; null = use the store. Throws usage failures. */
 function findServer(options: CreateOptions, { tenantId }: KeyRequest): Connection | null {
-  const { url, apiKey, dataDir } = options;
+  const { url, apiKey, dataDir, databaseUrl } = options;
   const given = [url, apiKey, process.env.POSTHORN_URL, process.env.POSTHORN_API_KEY];
   if (!given.some((value) => value !== undefined && value !== '')) return null;
-  if (dataDir !== undefined) {
+  if (dataDir !== undefined || databaseUrl !== undefined) {
+    const flag = dataDir === undefined ? '--database-url' : '--data-dir';
     throw usage(
-      '--data-dir is for the store of a stopped server; leave it out, or --url and --api-key with their variables',
+      `${flag} is for making the key in the store itself; leave it out, or --url and --api-key with their variables`,
     );
   }
   return connectionOf({ url, apiKey, ...(tenantId === null ? {} : { tenant: tenantId }) });

@@ -4,8 +4,10 @@ import { addDeliveries } from './deliveries.ts';
 import { addDev } from './dev.ts';
 import { addEvents } from './events.ts';
 import { addImport } from './import.ts';
+import { addIngest } from './ingest.ts';
 import { addKeys } from './keys.ts';
 import { addMigrate } from './migrate.ts';
+import { addMove } from './move.ts';
 import { addServe } from './serve.ts';
 import { addWebhooks } from './webhooks.ts';
 
@@ -27,12 +29,14 @@ export function createProgram(setExitCode: SetExitCode): Command {
   addDev(program, setExitCode);
   addServe(program, setExitCode);
   addMigrate(program);
+  addMove(program);
   program.commandsGroup('Use a running server:');
   addEvents(program);
   addDeliveries(program, setExitCode);
   addWebhooks(program);
   addKeys(program);
   addImport(program, setExitCode);
+  addIngest(program, setExitCode);
 
   program.commandsGroup('More:').helpCommand('help [command]', 'show the help of a command');
 

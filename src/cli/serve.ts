@@ -19,6 +19,7 @@ export function addServe(program: Command, setExitCode: SetExitCode): void {
       `
 Examples:
   posthorn migrate && posthorn serve --host 0.0.0.0
+  POSTHORN_DATABASE_URL=postgres://posthorn@db.internal/posthorn posthorn serve --role deliver
   POSTHORN_MASTER_KEY_FILE=/run/secrets/master-key posthorn serve --data-dir /var/lib/posthorn
   posthorn serve --allow-cidrs 10.1.0.0/16 --allow-http`,
     )
@@ -41,7 +42,7 @@ Examples:
       try {
         setExitCode(await ending);
       } catch (error) {
-        throw explainStoreFailure(error, options.dataDir as string | undefined);
+        throw explainStoreFailure(error, options);
       }
     });
 }

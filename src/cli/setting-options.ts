@@ -19,10 +19,18 @@ export function withSettings(command: Command, mode: Mode, only?: readonly Setti
   return command;
 }
 
-/** Reads the settings for a command that was given these options. Throws ConfigError. */
-export async function configOf(mode: Mode, options: Readonly<Record<string, unknown>>): Promise<Config> {
+/**
+ * Reads the settings for a command that was given these options. Throws ConfigError.
+ * @param only the settings that the command has, where another option of it has the name of one that it has not
+ */
+export async function configOf(
+  mode: Mode,
+  options: Readonly<Record<string, unknown>>,
+  only?: readonly SettingKey[],
+): Promise<Config> {
   const flags: Record<string, string | boolean> = {};
   for (const { key } of settings) {
+    if (only !== undefined && !only.includes(key)) continue;
     const value = options[key];
     if (typeof value === 'string' || typeof value === 'boolean') flags[key] = value;
   }

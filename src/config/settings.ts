@@ -1,17 +1,19 @@
 import { defaultRetry, formatDuration } from '../model/retry.ts';
+import { parseDatabaseUrl, parseSchema } from './database-url.ts';
 import {
   byteSize,
   duration,
   oneOf,
   parseBoolean,
   parseCidrs,
-  parseDatabaseUrl,
   parseDisableAfter,
   parseHost,
   parseMasterKeys,
   parseOperatorKey,
+  parseOptionalPath,
   parsePath,
   parsePorts,
+  parseRole,
   parseSchedule,
   parseWireFormat,
   readMasterKeyFile,
@@ -76,7 +78,7 @@ const table = {
   rateLimit: define({
     group: 'Server',
     meaning:
-      'Requests a minute that one key may make, sending events apart; 0 sets no limit. Each process counts for itself.',
+      'Requests a minute that one key may make, sending events apart; 0 sets no limit. Nodes on one database count together.',
     values: 'number',
     default: { dev: '60000', serve: '6000' },
     parse: wholeNumber(0, 1_000_000_000),
@@ -88,6 +90,14 @@ const table = {
     values: 'level',
     default: 'info',
     parse: oneOf(['silent', 'error', 'warn', 'info', 'debug']),
+  }),
+  role: define({
+    group: 'Server',
+    meaning:
+      'With PostgreSQL: what this node does. `api` takes requests, `deliver` sends; one alone needs another node that does the rest.',
+    values: 'api,deliver|api|deliver',
+    default: 'api,deliver',
+    parse: parseRole,
   }),
   drain: define({
     group: 'Server',
@@ -105,17 +115,62 @@ const table = {
   }),
   databaseUrl: define({
     group: 'Storage',
-    meaning: 'Reserved for PostgreSQL, which is not built in yet: setting it is an error.',
+    meaning:
+      'Keeps everything in this PostgreSQL (14 or later) instead of the embedded store, and makes a cluster of all who ' +
+      'name the same one: `postgres://user:password@host:5432/database`. `?sslmode=verify-full` encrypts and checks whose ' +
+      'server it is; [postgres.md](postgres.md) has the rest. ' +
+      'Other people see flags in the list of processes: prefer the variable.',
     values: 'url',
     default: '',
     secret: true,
     parse: parseDatabaseUrl,
   }),
+  databaseSchema: define({
+    group: 'Storage',
+    meaning: 'With PostgreSQL: the schema that holds all tables. It must be Posthorn’s own.',
+    values: 'name',
+    default: 'posthorn',
+    parse: parseSchema,
+  }),
+  databasePoolSize: define({
+    group: 'Storage',
+    meaning: 'With PostgreSQL: connections that each process holds at most; one more listens.',
+    values: 'number',
+    default: '10',
+    parse: wholeNumber(2, 200),
+  }),
+  databaseTimeout: define({
+    group: 'Storage',
+    meaning: 'With PostgreSQL: longest that one statement may take; what takes longer fails and is tried again.',
+    values: 'duration',
+    default: '10s',
+    parse: duration(500, 600_000),
+  }),
+  outboxFile: define({
+    group: 'Storage',
+    meaning:
+      'SQLite database of an application on this machine whose table `posthorn_outbox` events are taken from; see ' +
+      '[outbox.md](outbox.md). With PostgreSQL nothing needs to be set: every node takes from the table there.',
+    values: 'path',
+    default: '',
+    parse: parseOptionalPath,
+  }),
   retentionDays: define({
     group: 'Storage',
-    meaning: 'Days for which events, deliveries and attempts are kept; 0 keeps them for ever.',
+    meaning:
+      'Days for which events, deliveries and attempts are kept; 0 keeps them for ever. With PostgreSQL they go day by day, ' +
+      'up to a day later.',
     values: 'days',
     default: '30',
+    parse: wholeNumber(0, 36_500),
+  }),
+  payloadRetentionDays: define({
+    group: 'Storage',
+    meaning:
+      'Days after which the data of events is forgotten while their history stays; 0 keeps it as long as the events. ' +
+      'What has lost its data cannot be delivered again.',
+    values: 'days',
+    default: '0',
     parse: wholeNumber(0, 36_500),
   }),
   operatorKey: define({
@@ -139,7 +194,8 @@ const table = {
     group: 'Keys',
     meaning:
       'Seals the signing secrets in the store: at least 32 characters. To change it, put the new key in front ' +
-      'and keep the old one behind a comma. Without one, a key file is made beside the data.',
+      'and keep the old one behind a comma. Without one, a key file is made beside the data, ' +
+      'except that `serve` on PostgreSQL needs one: every node the same.',
     values: 'keys',
     default: '',
     secret: true,
@@ -220,6 +276,15 @@ const table = {
     values: 'never|failures/duration',
     default: 'never',
     parse: parseDisableAfter,
+  }),
+  lease: define({
+    group: 'Delivery',
+    meaning:
+      'With PostgreSQL: how long a node that fell silent keeps what it was sending, before other nodes take it over. ' +
+      'Shorter is sooner, and bears less of a stall of the database.',
+    values: 'duration',
+    default: '30s',
+    parse: duration(2_000, 600_000),
   }),
   catalogue: define({
     group: 'Delivery',

@@ -93,6 +93,10 @@ export function parsePath(text: string): string {
   return text;
 }
 
+export function parseOptionalPath(text: string): string | null {
+  return text === '' ? null : parsePath(text);
+}
+
 /** An address or name to listen on. In development only this machine may reach it. */
 export function parseHost(text: string, mode: 'dev' | 'serve'): string {
   const host = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text;
@@ -131,9 +135,12 @@ export function parsePorts(text: string): number[] | 'any' {
   });
 }
 
-export function parseDatabaseUrl(text: string): null {
-  if (text === '') return null;
-  throw new Error('PostgreSQL is not built in yet; unset it, and events are kept in the data directory');
+/** What a node does: takes requests, delivers, or both. */
+export function parseRole(text: string): { api: boolean; deliver: boolean } {
+  const parts = splitList(text);
+  for (const part of parts) oneOf(['api', 'deliver'])(part);
+  if (parts.length === 0) throw new Error('names nothing to do; give api, deliver, or api,deliver');
+  return { api: parts.includes('api'), deliver: parts.includes('deliver') };
 }
 
 /** The operator's key. Anyone on the network may guess at it in production, so it must be long there. */

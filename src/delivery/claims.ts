@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import type { Id } from '../model/id.ts';
+import { prefixes, type Id } from '../model/id.ts';
 import type { Event } from '../model/event.ts';
 import type { ClaimedDelivery, ClaimRequest, Store } from '../store/store.ts';
-import type { Line } from './line.ts';
+import type { Line, Work } from './line.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage } from './message.ts';
-import type { Subscriptions } from './subscriptions.ts';
+import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 import type { Worker } from './worker.ts';
 
 /** Deliveries leased by one call. */
@@ -17,12 +17,20 @@ const BLOCKED_MS = 100;
 const AGAIN_AFTER_FAULT_MS = 1_000;
 /** Everything due is looked for at least this often, whatever woke or did not wake us: clocks jump. */
 const LONGEST_SLEEP_MS = 60_000;
+/** The same where other nodes leave work for us, whose word of it may be lost. */
+const LONGEST_SLEEP_AMONG_OTHERS_MS = 1_000;
+/** How long what cannot be placed now is left to others. */
+const LEFT_MS = 1_000;
 
 export interface ClaimsOptions {
   store: Store;
   lines: Lines;
   subscriptions: Subscriptions;
   worker: () => Worker;
+  /** An endpoint as the store has it, put in force; null where it is deleted. */
+  refresh: (tenantId: string, endpointId: Id) => Promise<LiveEndpoint | null>;
+  /** False on a node that leaves all of it to others. */
+  delivers: boolean;
   log: Logger;
   now: () => number;
 }
@@ -33,6 +41,7 @@ export interface ClaimsOptions {
  */
 export class Claims {
   readonly #o: ClaimsOptions;
+  readonly #longestSleepMs: number;
   readonly #backlog = new Set<Line>();
   #nextDueAt: number | null = null;
   /** The ring over all tenants has not been walked to its end. */
@@ -45,6 +54,7 @@ export class Claims {
   /** Nothing fitted: go on as soon as something does. */
   #isBlocked = false;
   #lookedAt = 0;
+  #walkedAt = 0;
   #timer: NodeJS.Timeout | null = null;
   /** By `performance.now`, which no clock that is set can move. */
   #timerEndsAt = 0;
@@ -52,6 +62,7 @@ export class Claims {
 
   constructor(options: ClaimsOptions) {
     this.#o = options;
+    this.#longestSleepMs = options.store.cluster ? LONGEST_SLEEP_AMONG_OTHERS_MS : LONGEST_SLEEP_MS;
   }
 
   /** Looks through everything that is due. */
@@ -77,8 +88,8 @@ export class Claims {
 
   /** The store holds deliveries of this line that are due and leased by nobody. */
   hasBacklog(line: Line): void {
-    line.hasBacklog = true;
-    this.#backlog.add(line);
+    if (line.max === 0) return; // other nodes send what it has
+    this.#remember(line);
     if (this.#hasRoom(line)) this.#kick();
     else if (this.#isWaiting(line)) this.#isBlocked = true;
   }
@@ -103,11 +114,11 @@ export class Claims {
   }
 
   #arm(): void {
-    if (this.#isStopped || this.#isRunning) return;
+    if (this.#isStopped || this.#isRunning || !this.#o.delivers) return;
     const now = this.#o.now();
     // Where nothing fits, what is due is due for as long as that lasts.
     const soonest = this.#isBlocked ? now + BLOCKED_MS : now;
-    const at = Math.max(soonest, Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + LONGEST_SLEEP_MS));
+    const at = Math.max(soonest, Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + this.#longestSleepMs));
     const waitMs = Math.max(0, at - now);
     const endsAt = performance.now() + waitMs;
     if (this.#timer && this.#timerEndsAt <= endsAt) return;
@@ -115,13 +126,13 @@ export class Claims {
     this.#timerEndsAt = endsAt;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      if (waitMs === LONGEST_SLEEP_MS) this.#ringIsDue = true;
+      if (waitMs === this.#longestSleepMs) this.#ringIsDue = true;
       this.#kick();
     }, waitMs);
   }
 
   #kick(): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || !this.#o.delivers) return;
     this.#again = true;
     if (this.#isRunning) return;
     this.#isRunning = true;
@@ -143,15 +154,25 @@ export class Claims {
   }
 
   async #run(): Promise<void> {
-    const { lines, now } = this.#o;
+    const { lines, store, now } = this.#o;
     while (!this.#isStopped) {
       this.#again = false;
       this.#lookedAt = now();
+      if (store.cluster?.isLeaseLive() === false) {
+        // What is leased now could be another node's before it is sent.
+        this.#isBlocked = true;
+        this.#ringIsDue = true;
+        return;
+      }
+      this.#forgetWhatOthersSend();
       const waiting = [...this.#backlog].filter((line) => this.#isWaiting(line));
       const roomy = waiting.filter((line) => lines.room(line) > 0);
       this.#isBlocked = lines.isFull || roomy.length < waiting.length;
       if (lines.isFull) return;
-      const ringIsDue = this.#ringIsDue || (this.#nextDueAt !== null && this.#nextDueAt <= now());
+      const ringIsDue =
+        this.#ringIsDue ||
+        (this.#nextDueAt !== null && this.#nextDueAt <= now()) ||
+        (store.cluster !== null && now() - this.#walkedAt >= this.#longestSleepMs);
       if (ringIsDue && !(this.#lastWasRing && roomy.length > 0)) await this.#walkRing();
       else if (roomy.length > 0) await this.#fetchBacklog(roomy.slice(0, LIMIT / 4));
       else return;
@@ -160,9 +181,10 @@ export class Claims {
 
   async #walkRing(): Promise<void> {
     this.#lastWasRing = true;
+    this.#walkedAt = this.#o.now();
     const except = new Map<Id, Line>();
     for (const line of this.#o.lines.all()) {
-      // Lines that fetch their backlog by themselves, or are full or paused, would only take places in the ring.
+      // Lines that fetch their backlog by themselves, are full or paused, or are other nodes', would only take places.
       if (line.hasBacklog || line.pausedUntil > 0 || this.#o.lines.room(line) < PER_ENDPOINT)
         except.set(line.endpointId, line);
     }
@@ -182,7 +204,16 @@ export class Claims {
     }
   }
 
+  #forgetWhatOthersSend(): void {
+    for (const line of this.#backlog) {
+      if (line.max > 0) continue;
+      line.hasBacklog = false;
+      this.#backlog.delete(line);
+    }
+  }
+
   #remember(line: Line): void {
+    if (line.max === 0) return;
     line.hasBacklog = true;
     this.#backlog.add(line);
   }
@@ -225,18 +256,41 @@ export class Claims {
   }
 
   #take(claimed: ClaimedDelivery, messages: Map<Event, EventMessage>): void {
-    const { lines, subscriptions, worker } = this.#o;
+    const { store, subscriptions } = this.#o;
     const { event } = claimed;
     let message = messages.get(event);
     if (!message) messages.set(event, (message = new EventMessage(event)));
     const work = { id: claimed.id, attemptCount: claimed.attemptCount, scheduleStart: claimed.scheduleStart, message };
     const live = subscriptions.find(claimed.endpointId);
+    if (live || store.cluster === null) this.#place(event.tenantId, claimed.endpointId, work, live);
+    else void this.#placeUnknown(event.tenantId, claimed.endpointId, work);
+  }
+
+  #place(tenantId: string, endpointId: Id, work: Work, live: LiveEndpoint | null): void {
+    const { lines, worker, now } = this.#o;
+    const { settling } = worker();
     if (!live?.endpoint.isActive) {
-      worker().unsendable(event.tenantId, claimed.endpointId, work, live);
+      settling.unsendable(tenantId, endpointId, work, live);
       return;
     }
-    const line = lines.line(event.tenantId, claimed.endpointId, live.concurrency);
-    lines.reserve(line, event.data.length);
+    const line = lines.line(tenantId, endpointId, live.concurrency);
+    if (line.max === 0) {
+      settling.release(tenantId, endpointId, work, now());
+      return;
+    }
+    lines.reserve(line, work.message.data.length);
     lines.enter(line, work);
+  }
+
+  /** Its endpoint may have been made by another node a moment ago: only the store knows that it is deleted. */
+  async #placeUnknown(tenantId: string, endpointId: Id, work: Work): Promise<void> {
+    const { refresh, worker, log, now } = this.#o;
+    try {
+      this.#place(tenantId, endpointId, work, await refresh(tenantId, endpointId));
+      worker().pump();
+    } catch (error) {
+      log.warn({ endpoint: prefixes.endpoint + endpointId, error: String(error) }, 'endpoint.not_found_out');
+      worker().settling.release(tenantId, endpointId, work, now() + LEFT_MS);
+    }
   }
 }

@@ -5,8 +5,9 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Event } from '../model/event.ts';
 import { deliveryOfAttempt, parseId, prefixes, type Id } from '../model/id.ts';
 import type { AttemptFilter, AttemptRow, DeliveryFilter, DeliveryRow, Page, Store } from '../store/store.ts';
+import type { EndpointChanges } from './endpoint-changes.ts';
 import type { DeliveryVerbs } from './engine.ts';
-import { publicEndpointId } from './message.ts';
+import { payloadForgotten, publicEndpointId } from './message.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Plans } from './plans.ts';
 import type { Quotas } from './quotas.ts';
@@ -15,6 +16,8 @@ import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 
 /** How much longer than the endpoint's timeout an attempt is waited for: it may stand in line. */
 const PATIENCE_MS = 5_000;
+/** Among several nodes another one may make the attempt: the store is looked at this often. */
+const LOOK_MS = 250;
 
 export interface DeliveriesOptions {
   store: Store;
@@ -23,6 +26,7 @@ export interface DeliveriesOptions {
   plans: Plans;
   quotas: Quotas;
   outcomes: Outcomes;
+  endpoints: Pick<EndpointChanges, 'find'>;
   now: () => number;
 }
 
@@ -72,40 +76,52 @@ export class Deliveries implements DeliveryVerbs {
 
   async redeliver(tenantId: string, id: string): Promise<DeliveryRow> {
     const delivery = await this.#require(tenantId, id);
-    this.#requireSendable(delivery);
+    await this.#requireSendable(delivery);
     if (await this.#o.redeliveries.one(tenantId, delivery.id, delivery.endpointId)) return this.#require(tenantId, id);
-    throw stuck(await this.#require(tenantId, id));
+    const row = await this.#require(tenantId, id);
+    await this.#requirePayload(row);
+    throw stuck(row);
   }
 
   async sendNow(tenantId: string, id: string): Promise<{ delivery: DeliveryRow; attempt: Attempt | null }> {
     const { redeliveries, outcomes, store } = this.#o;
     const delivery = await this.#require(tenantId, id);
-    const { timeoutMs } = this.#requireSendable(delivery);
+    const { timeoutMs } = await this.#requireSendable(delivery);
     const until = performance.now() + timeoutMs + PATIENCE_MS;
     const watch = outcomes.watch(delivery.id); // before it can end
     try {
       while (!(await redeliveries.one(tenantId, delivery.id, delivery.endpointId))) {
         const row = await this.#require(tenantId, id);
-        if (row.status !== 'sending' && move(row.status, 'redeliver') === null) throw stuck(row);
+        if (row.status !== 'sending') {
+          if (move(row.status, 'redeliver') === null) throw stuck(row);
+          await this.#requirePayload(row);
+          continue;
+        }
         // On its way already: that attempt first, whose answer is not to this request.
-        if (row.status === 'sending' && (await watch.next(until)) === null) return { delivery: row, attempt: null };
+        if (performance.now() >= until || outcomes.isClosed) return { delivery: row, attempt: null };
+        await watch.next(this.#lookAt(until));
       }
-      const { scheduleStart, attemptCount } = await this.#require(tenantId, id);
-      let attempt: Attempt | null = null;
-      if (attemptCount > scheduleStart) {
-        const attempts = await store.deliveries.attempts(tenantId, delivery.id);
-        attempt = attempts.find(({ number }) => number > scheduleStart) ?? null;
-      }
-      while (!attempt) {
-        const settled = await watch.next(until);
+      const { scheduleStart } = await this.#require(tenantId, id);
+      for (;;) {
+        const row = await this.#require(tenantId, id);
+        if (row.attemptCount > scheduleStart) {
+          const attempts = await store.deliveries.attempts(tenantId, delivery.id);
+          const attempt = attempts.find(({ number }) => number > scheduleStart);
+          if (attempt) return { delivery: row, attempt };
+        }
         // Held or cancelled without an attempt: its endpoint was disabled or deleted.
-        if (settled === null || (settled.attempt === null && settled.dueAt === null)) break;
-        if (settled.attempt && settled.attempt.number > scheduleStart) attempt = settled.attempt;
+        const isOnItsWay = row.status === 'pending' || row.status === 'sending';
+        if (!isOnItsWay || performance.now() >= until || outcomes.isClosed) return { delivery: row, attempt: null };
+        await watch.next(this.#lookAt(until));
       }
-      return { delivery: await this.#require(tenantId, id), attempt };
     } finally {
       watch.end();
     }
+  }
+
+  /** Until when (ms, by `performance.now`) word of an outcome is waited for before the store is looked at. */
+  #lookAt(until: number): number {
+    return this.#o.store.cluster === null ? until : Math.min(until, performance.now() + LOOK_MS);
   }
 
   async redeliverAll(
@@ -142,12 +158,18 @@ export class Deliveries implements DeliveryVerbs {
     return delivery;
   }
 
+  /** Throws INVALID_STATE where the data of its event is forgotten, which the store then refuses to send. */
+  async #requirePayload({ tenantId, eventId }: DeliveryRow): Promise<void> {
+    if ((await this.#o.store.events.get(tenantId, eventId))?.data === '') throw payloadForgotten();
+  }
+
   /** Throws INVALID_STATE where its endpoint is deleted or disabled, PLAN_FEATURE_REQUIRED where the plan lacks `webhooks`. */
-  #requireSendable({ tenantId, endpointId, endpointOwnId, status, reason }: DeliveryRow): LiveEndpoint {
-    const { plans, quotas, subscriptions } = this.#o;
+  async #requireSendable({ tenantId, endpointId, endpointOwnId, status, reason }: DeliveryRow): Promise<LiveEndpoint> {
+    const { store, plans, quotas, subscriptions, endpoints } = this.#o;
     plans.require(tenantId, 'webhooks');
     const webhook = publicEndpointId({ id: endpointId, ownId: endpointOwnId });
-    const live = subscriptions.get(tenantId, endpointId);
+    let live = subscriptions.get(tenantId, endpointId);
+    if (!live && store.cluster) live = await endpoints.find(tenantId, endpointId);
     if (!live)
       throw new PosthornError(
         'INVALID_STATE',
@@ -155,6 +177,7 @@ export class Deliveries implements DeliveryVerbs {
       );
     if (!live.endpoint.isActive)
       throw new PosthornError('INVALID_STATE', `The webhook ${webhook} is disabled; enable it first.`);
+    if (status === 'held' && reason === 'over_quota') await quotas.learn(tenantId);
     if (status === 'held' && reason === 'over_quota' && quotas.isOver(tenantId)) {
       throw new PosthornError(
         'PLAN_LIMIT_EXCEEDED',

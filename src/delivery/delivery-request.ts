@@ -9,15 +9,17 @@ import { AttemptStamp, EventMessage } from './message.ts';
  * The request of a delivery as its receiver gets it, without the signatures, which are made anew at every attempt. Of
  * deleted endpoints too, whose secrets are forgotten.
  * @param at epoch ms of the attempt to show
+ * @returns `body`: null where the payload of the event is past its retention
  */
 export function deliveryRequest(
   delivery: Delivery,
   endpoint: Endpoint,
   event: Event,
   at: number,
-): { url: string; headers: Record<string, string>; body: string } {
+): { url: string; headers: Record<string, string>; body: string | null } {
   const format = wireFormatOf(endpoint.wireFormat);
-  const message = new EventMessage(event);
+  const isForgotten = event.data === '';
+  const message = new EventMessage(isForgotten ? { ...event, data: 'null' } : event);
   const body = message.body(format);
   const stamp = new AttemptStamp(delivery.id, Math.max(1, delivery.attemptCount), at);
   // A format signs what it makes headers for: any key will do, since what it signs is left out.
@@ -27,5 +29,5 @@ export function deliveryRequest(
   for (let i = 0; i < flat.length; i += 2) {
     if (!signatures.includes(flat[i]!.toLowerCase())) headers[flat[i]!] = flat[i + 1]!;
   }
-  return { url: endpoint.url, headers, body: body.toString('utf8') };
+  return { url: endpoint.url, headers, body: isForgotten ? null : body.toString('utf8') };
 }

@@ -1,8 +1,7 @@
-import type { Logger } from 'pino';
 import { badField, notFound, PosthornError } from '../errors.ts';
 import type { DeliveryStatus } from '../model/delivery.ts';
-import type { DisabledReason, Endpoint } from '../model/endpoint.ts';
-import { parseId, prefixes, type Id } from '../model/id.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { parseId, prefixes } from '../model/id.ts';
 import type { Plan } from '../model/tenant.ts';
 import type { CreateEndpointOutcome, Store } from '../store/store.ts';
 import type { GuardPolicy, Sender } from '../transport/transport.ts';
@@ -11,6 +10,7 @@ import type { DefaultFormats } from './endpoint-draft.ts';
 import { checkEndpointFields } from './endpoint-fields.ts';
 import { importedEndpoint, isSameEndpoint } from './endpoint-import.ts';
 import { patchedEndpoint, rotatedEndpoint } from './endpoint-patch.ts';
+import { disabled, type EndpointChanges } from './endpoint-changes.ts';
 import { endpointStats } from './endpoint-stats.ts';
 import type {
   CreateOptions,
@@ -24,79 +24,42 @@ import type {
   TestResult,
 } from './engine.ts';
 import type { EventTypes } from './event-types.ts';
-import type { Lines } from './lines.ts';
-import { liveEndpoint, type EndpointDefaults } from './live-endpoint.ts';
+import type { EndpointDefaults } from './live-endpoint.ts';
 import { publicEndpointId } from './message.ts';
-import type { Moves } from './moves.ts';
 import type { Plans } from './plans.ts';
 import type { Redeliveries } from './redeliveries.ts';
-import { isStoreFault } from './store-fault.ts';
-import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
+import type { Subscriptions } from './subscriptions.ts';
 import type { Tenants } from './tenants.ts';
 import { TestDeliveries } from './test-deliveries.ts';
-import { Turns } from './turns.ts';
-import type { Worker } from './worker.ts';
 
 const DAY_MS = 86_400_000;
 const DEFAULT_GRACE_MS = DAY_MS;
 const MAX_GRACE_MS = 7 * DAY_MS;
-const AGAIN_AFTER_FAULT_MS = 1_000;
 
 export interface EndpointsOptions {
   store: Store;
   sender: Sender;
   subscriptions: Subscriptions;
-  lines: Lines;
-  worker: Worker;
+  changes: EndpointChanges;
   eventTypes: EventTypes;
   tenants: Tenants;
   plans: Plans;
-  moves: Moves;
   redeliveries: Redeliveries;
   policy: GuardPolicy;
   defaults: EndpointDefaults;
-  log: Logger;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
   now: () => number;
 }
 
-/** The verbs on endpoints. A change is in force everywhere in the turn in which it is known to be durable. */
+/** The verbs on endpoints. */
 export class Endpoints implements EndpointVerbs {
   readonly #o: EndpointsOptions;
   readonly #tests: TestDeliveries;
-  /** Changes of one endpoint go one after the other. */
-  readonly #turns = new Turns();
-  #isStopped = false;
 
   constructor(options: EndpointsOptions) {
     this.#o = options;
     this.#tests = new TestDeliveries(options);
-  }
-
-  async load(): Promise<void> {
-    for (const endpoint of await this.#o.store.endpoints.all()) this.#o.subscriptions.put(this.#live(endpoint));
-  }
-
-  /** Looks again what the store has: it may have made a change whose answer was lost with its writer. */
-  async reload(): Promise<void> {
-    const { store, subscriptions, log } = this.#o;
-    while (!this.#isStopped) {
-      try {
-        const stored = new Map((await store.endpoints.all()).map((endpoint) => [endpoint.id, endpoint]));
-        const known = new Map([...subscriptions.all()].map(({ endpoint }) => [endpoint.id, endpoint]));
-        for (const [id, { tenantId }] of new Map([...stored, ...known])) {
-          if (JSON.stringify(stored.get(id)) !== JSON.stringify(known.get(id))) await this.#reloadOne(tenantId, id);
-        }
-        return;
-      } catch (error) {
-        log.warn({ error: String(error) }, 'endpoints.not_reloaded');
-        if (!isStoreFault(error)) return;
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_FAULT_MS));
-      }
-    }
-  }
-
-  stop(): void {
-    this.#isStopped = true;
   }
 
   list(tenantId: string): readonly Endpoint[] {
@@ -104,7 +67,9 @@ export class Endpoints implements EndpointVerbs {
   }
 
   get(tenantId: string, id: string): Endpoint {
-    return this.#require(tenantId, id).endpoint;
+    const live = this.#o.subscriptions.named(tenantId, id);
+    if (!live) throw notFound('webhook', id);
+    return live.endpoint;
   }
 
   find(id: string): Endpoint | null {
@@ -118,7 +83,7 @@ export class Endpoints implements EndpointVerbs {
   ): Promise<{ endpoint: Endpoint; secret: string; replayed: boolean }> {
     const plan = this.#checkPlan(tenantId, input);
     const dedupe = dedupeOfCreation(input, options.idempotencyKey) ?? null;
-    const fields = checkEndpointFields(input, this.#o);
+    const fields = await this.#checked(input);
     const formats = this.#formatsOf(tenantId, options);
     const endpoint = draftEndpoint(tenantId, fields, formats, this.#o.now());
     const outcome = await this.#store(endpoint, plan, dedupe);
@@ -130,7 +95,7 @@ export class Endpoints implements EndpointVerbs {
   async import(tenantId: string, input: ImportInput, options: { dryRun: boolean }): Promise<ImportOutcome> {
     const { store, subscriptions, now } = this.#o;
     const plan = this.#checkPlan(tenantId, input);
-    const fields = checkEndpointFields(input, this.#o);
+    const fields = await this.#checked(input);
     const wanted = importedEndpoint(tenantId, fields, this.#formatsOf(tenantId), now());
     const checked = (present: Endpoint | null): ImportOutcome => {
       if (!present || !isSameEndpoint(present, wanted, input, now())) throw alreadyExists(wanted);
@@ -164,21 +129,17 @@ export class Endpoints implements EndpointVerbs {
   }
 
   async update(tenantId: string, id: string, patch: Partial<EndpointInput>): Promise<Endpoint> {
-    this.#require(tenantId, id);
+    const { changes, now } = this.#o;
+    await changes.require(tenantId, id);
     const given = Object.entries(patch).filter(([, value]) => value !== undefined);
     const onlyDisables = given.length === 1 && patch.isActive === false;
     if (!onlyDisables) this.#checkPlan(tenantId, patch);
-    const fields = checkEndpointFields(patch, this.#o);
-    return this.#change(tenantId, id, (before) => patchedEndpoint(before, fields, this.#o.now()));
+    const fields = await this.#checked(patch);
+    return changes.change(tenantId, id, (before) => patchedEndpoint(before, fields, now()));
   }
 
-  async remove(tenantId: string, id: string): Promise<void> {
-    const { endpoint } = this.#require(tenantId, id);
-    await this.#turns.take(endpoint.id, async () => {
-      this.#require(tenantId, id);
-      await this.#o.store.endpoints.remove(tenantId, endpoint.id, this.#o.now());
-      this.#takeOut(endpoint);
-    });
+  remove(tenantId: string, id: string): Promise<void> {
+    return this.#o.changes.remove(tenantId, id);
   }
 
   async rotateSecret(
@@ -190,36 +151,26 @@ export class Endpoints implements EndpointVerbs {
     if (!Number.isInteger(graceMs) || graceMs < 0 || graceMs > MAX_GRACE_MS) {
       throw badField('gracePeriod', 'must be from 0s (the old secret ends at once) to 7d');
     }
-    const endpoint = await this.#change(tenantId, id, (before) =>
+    const endpoint = await this.#o.changes.change(tenantId, id, (before) =>
       rotatedEndpoint(before, options.secret ?? null, graceMs, this.#o.now()),
     );
     return { endpoint, secret: endpoint.secrets[0]!.value };
   }
 
   async enable(tenantId: string, id: string): Promise<Endpoint> {
-    this.#require(tenantId, id);
+    await this.#o.changes.require(tenantId, id);
     this.#o.plans.require(tenantId, 'webhooks');
-    return this.#change(tenantId, id, (before) =>
+    return this.#o.changes.change(tenantId, id, (before) =>
       before.isActive ? null : { ...before, isActive: true, disabledReason: null },
     );
   }
 
-  async disable(tenantId: string, id: string): Promise<Endpoint> {
-    return this.#change(tenantId, id, (before) => disabled(before, 'by_user'));
-  }
-
-  /** For what its receiver did: not where it has gone on to another URL, or is disabled or deleted, meanwhile. */
-  async disableFor(reason: 'gone' | 'failing', { tenantId, id, url }: Endpoint): Promise<void> {
-    await this.#turns.take(id, async () => {
-      const before = this.#o.subscriptions.find(id)?.endpoint;
-      if (!before?.isActive || before.url !== url) return;
-      await this.#apply(before, disabled(before, reason));
-      this.#o.log.warn({ tenant: tenantId, endpoint: publicEndpointId(before), reason }, 'endpoint.disabled');
-    });
+  disable(tenantId: string, id: string): Promise<Endpoint> {
+    return this.#o.changes.change(tenantId, id, (before) => disabled(before, 'by_user'));
   }
 
   async test(tenantId: string, id: string, options: TestOptions = {}): Promise<TestResult> {
-    const live = this.#require(tenantId, id);
+    const live = await this.#o.changes.require(tenantId, id);
     this.#o.plans.require(tenantId, 'webhooks');
     return this.#tests.send(live, options);
   }
@@ -229,7 +180,7 @@ export class Endpoints implements EndpointVerbs {
     id: string,
     options: { from?: number; to?: number; status?: readonly DeliveryStatus[] } = {},
   ): Promise<{ deliveries: number }> {
-    const { endpoint } = this.#require(tenantId, id);
+    const { endpoint } = await this.#o.changes.require(tenantId, id);
     this.#o.plans.require(tenantId, 'webhooks', 'replay');
     if (!endpoint.isActive)
       throw new PosthornError(
@@ -246,14 +197,21 @@ export class Endpoints implements EndpointVerbs {
   }
 
   async stats(tenantId: string, id: string): Promise<EndpointStats> {
-    const { endpoint } = this.#require(tenantId, id);
+    const { endpoint } = await this.#o.changes.require(tenantId, id);
     return endpointStats(this.#o.store, tenantId, endpoint.id, this.#o.now());
   }
 
-  #require(tenantId: string, id: string): LiveEndpoint {
-    const live = this.#o.subscriptions.named(tenantId, id);
-    if (!live) throw notFound('webhook', id);
-    return live;
+  /** Fields that are in order. Types of a closed catalogue may have been made by another node a moment ago. */
+  async #checked<T extends Partial<EndpointInput>>(input: T): Promise<T> {
+    const { store, catchUp } = this.#o;
+    try {
+      return checkEndpointFields(input, this.#o);
+    } catch (error) {
+      const isOfEvents = error instanceof PosthornError && error.fields.some(({ field }) => field === 'events');
+      if (store.cluster === null || !isOfEvents) throw error;
+      await catchUp();
+      return checkEndpointFields(input, this.#o);
+    }
   }
 
   /** What the tenant's plan includes; resolves to the plan, whose limit the store sees to. */
@@ -283,10 +241,11 @@ export class Endpoints implements EndpointVerbs {
     plan: Plan | null,
     dedupe: { key: string; fingerprint: string } | null,
   ): Promise<Exclude<CreateEndpointOutcome, { kind: 'limited' }>> {
-    const live = this.#live(endpoint);
-    const outcome = await this.#o.store.endpoints.create(endpoint, { limit: plan?.endpointLimit ?? null, dedupe });
+    const { store, changes } = this.#o;
+    const live = changes.live(endpoint);
+    const outcome = await store.endpoints.create(endpoint, { limit: plan?.endpointLimit ?? null, dedupe });
     if (outcome.kind === 'limited') throw noRoom(plan!);
-    if (outcome.kind === 'created') this.#o.subscriptions.put(live);
+    if (outcome.kind === 'created') changes.put(live);
     return outcome;
   }
 
@@ -310,85 +269,6 @@ export class Endpoints implements EndpointVerbs {
     if (secret === null) throw conflict('for a webhook whose secret has been changed since');
     return { endpoint, secret, replayed: true };
   }
-
-  /** Reads, changes, stores and puts in force, after the changes of this endpoint that came before. Null changes nothing. */
-  async #change(tenantId: string, id: string, next: (before: Endpoint) => Endpoint | null): Promise<Endpoint> {
-    return this.#turns.take(this.#require(tenantId, id).endpoint.id, async () => {
-      const before = this.#require(tenantId, id).endpoint;
-      const changed = next(before);
-      return changed === null ? before : this.#apply(before, changed);
-    });
-  }
-
-  async #apply(before: Endpoint, changed: Endpoint | null): Promise<Endpoint> {
-    if (changed === null) return before;
-    const at = this.#o.now();
-    const after: Endpoint = {
-      ...changed,
-      secrets: changed.secrets.filter(({ expiresAt }) => expiresAt === null || expiresAt > at),
-      updatedAt: at,
-    };
-    const live = this.#live(after);
-    await this.#o.store.endpoints.update(after);
-    this.#putInForce(before, live);
-    return after;
-  }
-
-  async #reloadOne(tenantId: string, id: Id): Promise<void> {
-    await this.#turns.take(id, async () => {
-      const { store, subscriptions } = this.#o;
-      const before = subscriptions.get(tenantId, id)?.endpoint;
-      const stored = await store.endpoints.get(tenantId, id);
-      if (!stored) {
-        if (before) this.#takeOut(before);
-        return;
-      }
-      const { deletedAt: _, ...endpoint } = stored;
-      this.#putInForce(before ?? endpoint, this.#live(endpoint));
-    });
-  }
-
-  #putInForce(before: Endpoint, live: LiveEndpoint): void {
-    const { subscriptions, worker, moves } = this.#o;
-    const { tenantId, id: endpointId, url, isActive } = live.endpoint;
-    subscriptions.put(live);
-    if (url !== before.url || (isActive && !before.isActive)) this.#startAfresh(live);
-    if (before.isActive && !isActive) {
-      const line = this.#o.lines.find(endpointId);
-      if (line) worker.clear(line, live);
-      moves.hold({ tenantId, endpointId });
-    } else if (!before.isActive && isActive) moves.resume({ tenantId, endpointId });
-  }
-
-  #startAfresh(live: LiveEndpoint): void {
-    const { worker, redeliveries, log } = this.#o;
-    if (!worker.startAfresh(live)) return;
-    // What waits in the store waits for a time that its old URL, or its old self, asked for.
-    const { tenantId, id: endpointId } = live.endpoint;
-    redeliveries.start({ tenantId, endpointId, status: ['pending'] }).catch((error: unknown) => {
-      log.warn({ endpoint: publicEndpointId(live.endpoint), error: String(error) }, 'endpoint.pause_not_ended');
-    });
-  }
-
-  /** It is deleted. What waits in memory goes back at once; what is on the wire finds out when it ends. */
-  #takeOut({ tenantId, id: endpointId }: Endpoint): void {
-    const { subscriptions, lines, worker, moves } = this.#o;
-    subscriptions.remove(tenantId, endpointId);
-    const line = lines.find(endpointId);
-    if (line) {
-      worker.clear(line, null);
-      lines.forget(endpointId);
-    }
-    moves.cancel({ tenantId, endpointId });
-  }
-
-  #live(endpoint: Endpoint): LiveEndpoint {
-    return liveEndpoint(endpoint, this.#o.defaults);
-  }
-}
-
-function disabled(before: Endpoint, reason: DisabledReason): Endpoint | null {
-  return before.isActive ? { ...before, isActive: false, disabledReason: reason } : null;
 }
 
 function noRoom({ name, endpointLimit }: Plan): PosthornError {

@@ -17,6 +17,11 @@ export interface Engine {
   readonly eventTypes: EventTypeVerbs;
   readonly tenants: TenantVerbs;
   readonly plans: PlanVerbs;
+  /**
+   * Resolves when what other nodes changed before the call is in force here; at once where there is one node. For who
+   * misses something that may just have been made elsewhere. Rejects with STORE_UNAVAILABLE.
+   */
+  catchUp(): Promise<void>;
   /** Resolves where events can be accepted; else rejects with the reason. For `/readyz`. */
   ready(): Promise<void>;
 }
@@ -29,8 +34,10 @@ export interface PublishInput {
   value: unknown;
   /** The publisher's own id: visible ASCII, 1 to 128 characters. */
   id?: string | null;
-  /** Epoch ms; default now. */
+  /** Epoch ms; default `emittedAt`, else now. */
   occurredAt?: number | null;
+  /** Epoch ms at which it was left in an outbox. A repeat may have another one. */
+  emittedAt?: number;
   category?: string | null;
   group?: string | null;
   source?: string | null;
@@ -140,8 +147,6 @@ export interface EndpointVerbs {
   list(tenantId: string): readonly Endpoint[];
   /** By `wh_…`, UUID or own id. */
   get(tenantId: string, id: string): Endpoint;
-  /** Of any tenant, for callers who act for all of them; null if unknown. An own id that several tenants use finds none. */
-  find(id: string): Endpoint | null;
   /** Of any tenant, by `wh_…` or UUID, or by an own id that only one tenant has; null where there is none. */
   find(id: string): Endpoint | null;
   /**

@@ -4,7 +4,7 @@ import { RE2JS } from 're2js';
 import { badField, notFound, PosthornError, type FieldError } from '../errors.ts';
 import { isEventType, isWildcard } from '../model/event.ts';
 import type { EventType } from '../model/tenant.ts';
-import type { Store } from '../store/store.ts';
+import type { RecordChange, Store } from '../store/store.ts';
 import type { EventTypeVerbs } from './engine.ts';
 import { Turns } from './turns.ts';
 
@@ -15,6 +15,8 @@ export interface EventTypesOptions {
   store: Store;
   /** `closed`: only types of the catalogue are published and subscribed to. */
   catalogue: 'open' | 'closed';
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
   now: () => number;
 }
 
@@ -33,6 +35,25 @@ export class EventTypes implements EventTypeVerbs {
     for (const type of await this.#o.store.eventTypes.all()) this.#remember(type);
   }
 
+  /** Puts in force what the store has of these types. */
+  async follow(changes: readonly RecordChange[] | 'everything'): Promise<void> {
+    const { eventTypes } = this.#o.store;
+    let names: readonly string[];
+    if (changes === 'everything') {
+      const stored = new Map((await eventTypes.all()).map((type) => [type.name, type]));
+      names = [...new Set([...stored.keys(), ...this.#types.keys()])].filter((name) => {
+        return JSON.stringify(stored.get(name)) !== JSON.stringify(this.#types.get(name));
+      });
+    } else names = changes.map(({ key }) => key);
+    for (const name of names) {
+      await this.#turns.take(name, async () => {
+        const type = await eventTypes.get(name);
+        if (type) this.#remember(type);
+        else this.#forget(name);
+      });
+    }
+  }
+
   list(): readonly EventType[] {
     return [...this.#types.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -47,6 +68,8 @@ export class EventTypes implements EventTypeVerbs {
     if (!isEventType(input.name)) {
       throw badField('name', 'must be like "order.created": segments of letters, digits, "_" and "-", joined by dots');
     }
+    // Whether it is there, and since when, the store may know better than this node.
+    if (!this.#types.has(input.name)) await this.#o.catchUp();
     return this.#turns.take(input.name, () => this.#put(input, options));
   }
 
@@ -81,11 +104,11 @@ export class EventTypes implements EventTypeVerbs {
   }
 
   async remove(name: string): Promise<void> {
+    if (!this.#types.has(name)) await this.#o.catchUp();
     return this.#turns.take(name, async () => {
       this.get(name);
       await this.#o.store.eventTypes.remove(name);
-      this.#types.delete(name);
-      this.#validators.delete(name);
+      this.#forget(name);
     });
   }
 
@@ -120,6 +143,11 @@ export class EventTypes implements EventTypeVerbs {
     if (names.length === 0) return 'the catalogue is empty';
     const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : '';
     return `valid ones are ${names.slice(0, MAX_NAMED).join(', ')}${more}`;
+  }
+
+  #forget(name: string): void {
+    this.#types.delete(name);
+    this.#validators.delete(name);
   }
 
   #remember(type: EventType): void {

@@ -2,12 +2,10 @@ import { badField, notFound } from '../errors.ts';
 import type { Event } from '../model/event.ts';
 import { parseId, prefixes, type Id } from '../model/id.ts';
 import type { DeliveryRow, EventFilter, Page, Store } from '../store/store.ts';
-import { Assignment } from './assignment.ts';
-import type { Claims } from './claims.ts';
+import type { Assignments } from './assignment.ts';
 import type { EventVerbs } from './engine.ts';
 import { FAN_OUT_SLICE } from './fan-out.ts';
-import type { Lines } from './lines.ts';
-import { EventMessage } from './message.ts';
+import { EventMessage, payloadForgotten } from './message.ts';
 import type { Plans } from './plans.ts';
 import type { Quotas } from './quotas.ts';
 import { ownIdKey } from './publish.ts';
@@ -18,12 +16,13 @@ import type { Worker } from './worker.ts';
 export interface EventsOptions {
   store: Store;
   subscriptions: Subscriptions;
-  lines: Lines;
-  claims: Claims;
+  assignments: Assignments;
   worker: Worker;
   redeliveries: Redeliveries;
   plans: Plans;
   quotas: Quotas;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
   now: () => number;
 }
 
@@ -55,9 +54,11 @@ export class Events implements EventVerbs {
   }
 
   async replay(tenantId: string, id: string, options: { endpointId?: Id } = {}): Promise<{ deliveries: number }> {
-    const { store, subscriptions, lines, claims, worker, redeliveries, plans, quotas, now } = this.#o;
+    const { store, subscriptions, assignments, worker, redeliveries, plans, quotas, catchUp, now } = this.#o;
     const event = await this.get(tenantId, id);
     plans.require(tenantId, 'webhooks', 'replay');
+    if (event.data === '') throw payloadForgotten();
+    await catchUp(); // an endpoint that another node made a moment ago is among those that missed it
     if (options.endpointId !== undefined && !subscriptions.get(tenantId, options.endpointId)) {
       throw badField('webhookId', 'is not a webhook of this tenant');
     }
@@ -80,7 +81,7 @@ export class Events implements EventVerbs {
     let added = 0;
     for (let i = 0; i < missed.length; i += FAN_OUT_SLICE) {
       const present = subscriptions.present(missed.slice(i, i + FAN_OUT_SLICE));
-      const assignment = new Assignment(lines, event, present, now(), quotas.stillHolds(event));
+      const assignment = assignments.of(event, present, now(), quotas.stillHolds(event));
       let stored: Set<Id>;
       try {
         stored = new Set(await store.addDeliveries(tenantId, event.id, assignment.deliveries, now()));
@@ -88,7 +89,7 @@ export class Events implements EventVerbs {
         assignment.giveUp();
         throw error;
       }
-      assignment.enter(message, claims, stored);
+      assignment.enter(message, stored);
       added += stored.size;
       worker.pump();
     }

@@ -6,6 +6,8 @@ import type { LiveEndpoint } from './subscriptions.ts';
 
 /** Failures from before the start that are looked up, at most. */
 const MAX_SEEDED = 1_000;
+/** Until what failed here is in the store. */
+const WRITTEN_MS = 100;
 
 /** When an endpoint that only fails is disabled: so many failed attempts within so many ms, and no success among them. */
 export interface DisableAfter {
@@ -14,7 +16,7 @@ export interface DisableAfter {
 }
 
 export interface FailuresOptions {
-  store: Pick<Store, 'deliveries'>;
+  store: Pick<Store, 'deliveries' | 'cluster'>;
   disableAfter: DisableAfter;
   log: Logger;
   now: () => number;
@@ -39,6 +41,10 @@ export class Failures {
     if (secrets.length > 1) return;
     const failedAt = (line.failedAt ??= []);
     failedAt.push(sentAt);
+    if (this.#o.store.cluster) {
+      this.#judgeTogether(line, live, failedAt);
+      return;
+    }
     if (!line.isSeeded) {
       line.isSeeded = true;
       void this.#seed(line, live, failedAt);
@@ -47,12 +53,61 @@ export class Failures {
   }
 
   #judge(line: Line, live: LiveEndpoint, failedAt: number[]): void {
-    const { disableAfter, now, onFailing } = this.#o;
-    const since = now() - disableAfter.withinMs;
-    while (failedAt.length > 0 && failedAt[0]! < since) failedAt.shift();
-    if (failedAt.length < disableAfter.failures) return;
+    this.#forgetOld(failedAt);
+    if (failedAt.length < this.#o.disableAfter.failures) return;
     line.failedAt = null;
-    onFailing(live);
+    this.#o.onFailing(live);
+  }
+
+  #forgetOld(failedAt: number[]): void {
+    const since = this.#o.now() - this.#o.disableAfter.withinMs;
+    while (failedAt.length > 0 && failedAt[0]! < since) failedAt.shift();
+  }
+
+  /**
+   * Several nodes send to it, and a success of one counts for all: the store knows of every attempt. It is asked when so
+   * many have failed here that, with as many at each of the others, there could be enough; then again when as many more
+   * have failed here as were still lacking, divided by the nodes.
+   */
+  #judgeTogether(line: Line, live: LiveEndpoint, failedAt: number[]): void {
+    const { store, disableAfter, log } = this.#o;
+    const nodes = Math.max(1, store.cluster!.place().count);
+    this.#forgetOld(failedAt);
+    const enough = Math.ceil(Math.max(1, disableAfter.failures - line.failuresElsewhere) / nodes);
+    if (line.isJudged || failedAt.length < enough) return;
+    line.isJudged = true;
+    this.#countAll(line, live)
+      .then((failures) => {
+        if (line.failedAt !== failedAt) return; // a success, or a person, came between
+        if (failures >= disableAfter.failures) {
+          line.failedAt = null;
+          this.#o.onFailing(live);
+          return;
+        }
+        // These are in the store's count: from here on what comes on top of it is counted.
+        line.failuresElsewhere = failures;
+        failedAt.length = 0;
+      })
+      .catch((error: unknown) => {
+        log.warn({ endpoint: prefixes.endpoint + live.endpoint.id, error: String(error) }, 'failures.not_counted');
+      })
+      .finally(() => {
+        line.isJudged = false;
+      });
+  }
+
+  /** Failed attempts of all nodes since the last success and the last change by hand. */
+  async #countAll(line: Line, live: LiveEndpoint): Promise<number> {
+    const { store, disableAfter, now } = this.#o;
+    const { tenantId, id: endpointId, updatedAt } = live.endpoint;
+    await new Promise((resolve) => setTimeout(resolve, WRITTEN_MS));
+    const newest = { limit: 1, offset: 0 };
+    const [success] = await store.deliveries.listAttempts({ tenantId, endpointId, succeeded: true }, newest);
+    const at = now();
+    const sinceOneSecret = live.keys.map(({ expiresAt }) => (expiresAt !== null && expiresAt <= at ? expiresAt : 0));
+    const since = [at - disableAfter.withinMs, updatedAt, line.afreshAt, ...sinceOneSecret];
+    if (success) since.push(success.startedAt + 1);
+    return store.deliveries.countFailures(tenantId, endpointId, Math.max(...since));
   }
 
   /** Once an endpoint and start: what failed before the start, since the last success and the last change by hand. */

@@ -2,9 +2,7 @@ import type { Logger } from 'pino';
 import type { Event } from '../model/event.ts';
 import type { Id } from '../model/id.ts';
 import type { Store } from '../store/store.ts';
-import { Assignment } from './assignment.ts';
-import type { Claims } from './claims.ts';
-import type { Lines } from './lines.ts';
+import type { Assignment, Assignments } from './assignment.ts';
 import { EventMessage } from './message.ts';
 import type { Quotas } from './quotas.ts';
 import { isStoreFault } from './store-fault.ts';
@@ -19,11 +17,12 @@ const MAX_IN_MEMORY = 100;
 
 export interface FanOutOptions {
   store: Store;
-  lines: Lines;
   subscriptions: Subscriptions;
-  claims: Claims;
+  assignments: Assignments;
   worker: Worker;
   quotas: Quotas;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
   log: Logger;
   now: () => number;
 }
@@ -68,10 +67,13 @@ export class FanOuts {
   async resume(): Promise<void> {
     let unfinished: { event: Event; after: Id }[] = [];
     try {
+      await this.#o.catchUp(); // before they are ours: they go to what their node knew
       unfinished = await this.#o.store.unfinishedFanOuts(MAX_IN_MEMORY);
     } catch (error) {
       this.#o.log.warn({ error: String(error) }, 'fan-out.not_resumed');
-      this.#areMoreStored = true;
+      setTimeout(() => {
+        if (!this.#isStopped) void this.resume();
+      }, AGAIN_AFTER_FAULT_MS).unref();
     }
     if (unfinished.length === MAX_IN_MEMORY) this.#areMoreStored = true;
     for (const { event, after } of unfinished) {
@@ -91,7 +93,7 @@ export class FanOuts {
   }
 
   async #run(event: Event, from: Id, rest: readonly LiveEndpoint[], isOverQuota: boolean | null): Promise<void> {
-    const { claims, worker, log } = this.#o;
+    const { worker, log } = this.#o;
     const message = new EventMessage(event);
     for (let at = 0; !this.#isStopped;) {
       const slice = rest.slice(at, at + FAN_OUT_SLICE);
@@ -99,7 +101,7 @@ export class FanOuts {
       try {
         isOverQuota ??= await this.#wasOverQuota(event);
         const assignment = await this.#store(event, from, after, slice, isOverQuota);
-        assignment?.enter(message, claims);
+        assignment?.enter(message);
         worker.pump();
       } catch (error) {
         if (!isStoreFault(error)) {
@@ -125,10 +127,10 @@ export class FanOuts {
     slice: readonly LiveEndpoint[],
     isOverQuota: boolean,
   ): Promise<Assignment | null> {
-    const { store, lines, subscriptions, quotas, now } = this.#o;
+    const { store, assignments, subscriptions, quotas, now } = this.#o;
     // As they are now: one may have been enabled, or deleted, and a new day may have begun, since the event came in.
     const present = subscriptions.present(slice);
-    const assignment = new Assignment(lines, event, present, now(), isOverQuota && quotas.stillHolds(event));
+    const assignment = assignments.of(event, present, now(), isOverQuota && quotas.stillHolds(event));
     const { tenantId, id: eventId } = event;
     try {
       const { deliveries } = assignment;

@@ -21,10 +21,16 @@ export class Line {
   inFlight = 0;
   /** Deliveries that have room in memory: those waiting, and those being stored. */
   reserved = 0;
-  /** Exchanges at once, between a floor and the endpoint's own limit: halved by a failure, one more by a success. */
+  /** Exchanges at once that its endpoint allows, from all nodes together. */
+  cap: number;
+  /** This node's part of them; 0: others send. */
+  max: number;
+  /** Exchanges at once now, between a floor and `max`: halved by a failure, one more by a success. */
   limit: number;
   /** Epoch ms until which the receiver asked to be left alone; 0 = not. */
   pausedUntil = 0;
+  /** The end of the pause that all nodes know of, epoch ms; 0 = none. */
+  toldUntil = 0;
   /** The store may hold due deliveries for it that no node has leased. */
   hasBacklog = false;
   /** True while it stands in its tenant's ring. */
@@ -34,35 +40,48 @@ export class Line {
   pausesInRow = 0;
   /** When attempts since the last success began (epoch ms), where endpoints are disabled for failing; null without any. */
   failedAt: number[] | null = null;
+  /** Failures since the last success that were in the store when it was asked last, where several nodes send. */
+  failuresElsewhere = 0;
+  /** The store is being asked for them. */
+  isJudged = false;
   /** Those from before the start are among them. */
   isSeeded = false;
   /** Attempts that began before this time (epoch ms) say nothing about the endpoint as it is now. */
   afreshAt = 0;
 
-  constructor(endpointId: Id, tenant: TenantLines, limit: number) {
+  constructor(endpointId: Id, tenant: TenantLines, cap: number, max: number) {
     this.endpointId = endpointId;
     this.tenant = tenant;
-    this.limit = limit;
-  }
-
-  succeeded(max: number): void {
-    this.failuresInRow = 0;
-    this.pausesInRow = 0;
-    if (this.limit !== max) this.limit = Math.min(max, this.limit + 1);
-  }
-
-  /** What was learnt belongs to another URL, or to a time before a person looked into it. */
-  forgetTroubles(max: number, at: number): void {
-    this.failuresInRow = 0;
-    this.pausesInRow = 0;
-    this.failedAt = null;
-    this.afreshAt = at;
+    this.cap = cap;
+    this.max = max;
     this.limit = max;
   }
 
-  failed(max: number): void {
+  /** One that is in no trouble has all of the new part at once. What is on the wire beyond it ends by itself. */
+  setMax(max: number): void {
+    if (this.limit === this.max || this.limit > max) this.limit = max;
+    this.max = max;
+  }
+
+  succeeded(): void {
+    this.failuresInRow = 0;
+    this.pausesInRow = 0;
+    if (this.limit !== this.max) this.limit = Math.min(this.max, this.limit + 1);
+  }
+
+  /** What was learnt belongs to another URL, or to a time before a person looked into it. */
+  forgetTroubles(at: number): void {
+    this.failuresInRow = 0;
+    this.pausesInRow = 0;
+    this.failedAt = null;
+    this.failuresElsewhere = 0;
+    this.afreshAt = at;
+    this.limit = this.max;
+  }
+
+  failed(): void {
     this.failuresInRow++;
-    this.limit = Math.max(Math.min(FLOOR, max), this.limit >> 1);
+    this.limit = Math.max(Math.min(FLOOR, this.max), this.limit >> 1);
   }
 }
 

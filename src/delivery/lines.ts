@@ -5,6 +5,12 @@ import { Queue } from './queue.ts';
 /** Tenants and lines passed over in one turn before the search for a free one is given up until the next change. */
 const MAX_SKIPS = 64;
 
+/** This node among those that deliver: `index` from 0 of `count`. A count of 0: it sends nothing. */
+export interface Place {
+  readonly index: number;
+  readonly count: number;
+}
+
 /** The share of the room in memory that only lines without failures may use. */
 const RESERVE = 0.1;
 
@@ -31,12 +37,26 @@ export class Lines {
   /** Tenants with something to send; those with nothing on the wire first. */
   readonly #fresh = new Queue<TenantLines>();
   readonly #ready = new Queue<TenantLines>();
+  #place: Place = { index: 0, count: 1 };
   #inFlight = 0;
   #waiting = 0;
   #bytes = 0;
 
   constructor(options: LinesOptions) {
     this.#options = options;
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+
+  /**
+   * Divides every endpoint's exchanges among the nodes anew. For those that shrink to nothing the work in line is the
+   * caller's to give back; what is on the wire ends by itself, and nothing new begins until it is below the new part.
+   */
+  set place(place: Place) {
+    this.#place = place;
+    for (const line of this.#lines.values()) this.#divide(line);
   }
 
   get inFlight(): number {
@@ -57,18 +77,32 @@ export class Lines {
     return this.#waiting < this.#options.capacity / 2 && this.#bytes < this.#options.capacityBytes / 2;
   }
 
-  line(tenantId: string, endpointId: Id, limit: number): Line {
+  /** The line of an endpoint; `cap`: exchanges at once that it allows, for a line that is new. */
+  line(tenantId: string, endpointId: Id, cap: number): Line {
     let line = this.#lines.get(endpointId);
     if (!line) {
       let tenant = this.#tenants.get(tenantId);
       if (!tenant) this.#tenants.set(tenantId, (tenant = new TenantLines(tenantId)));
-      this.#lines.set(endpointId, (line = new Line(endpointId, tenant, limit)));
+      this.#lines.set(endpointId, (line = new Line(endpointId, tenant, cap, partOf(cap, this.#place))));
     }
     return line;
   }
 
   find(endpointId: Id): Line | null {
     return this.#lines.get(endpointId) ?? null;
+  }
+
+  /** An endpoint allows so many exchanges at once from now on. */
+  setCap(endpointId: Id, cap: number): void {
+    const line = this.#lines.get(endpointId);
+    if (!line || line.cap === cap) return;
+    line.cap = cap;
+    this.#divide(line);
+  }
+
+  #divide(line: Line): void {
+    line.setMax(partOf(line.cap, this.#place));
+    this.makeReady(line);
   }
 
   all(): IterableIterator<Line> {
@@ -84,7 +118,7 @@ export class Lines {
   /** How many more deliveries this line may take into memory now. */
   room(line: Line): number {
     const { capacity, capacityBytes } = this.#options;
-    if (this.#bytes >= capacityBytes) return 0;
+    if (this.#bytes >= capacityBytes || line.max === 0) return 0;
     let free = capacity - this.#waiting;
     if (line.failuresInRow > 0 || line.pausedUntil > 0) free -= capacity * RESERVE;
     return Math.max(0, Math.floor(free - line.reserved));
@@ -193,4 +227,13 @@ export class Lines {
     }
     return drained;
   }
+}
+
+/**
+ * This node's part of the exchanges that an endpoint allows. All parts together are the whole, and nobody's grows when
+ * another node comes: whoever learns of it late sends no more than before.
+ */
+export function partOf(cap: number, { index, count }: Place): number {
+  if (count === 0) return 0;
+  return Math.floor(cap / count) + (index < cap % count ? 1 : 0);
 }

@@ -1,3 +1,4 @@
+import { PosthornError } from '../errors.ts';
 import { parseId, prefixes, toUuid, type Id } from '../model/id.ts';
 import type { Event } from '../model/event.ts';
 import type { Message, Stamp, WireFormat } from '../wire/wire.ts';
@@ -12,6 +13,14 @@ export function publicEventId(event: { id: Id; ownId: string | null }): string {
 /** The id of an endpoint as people see it: the one it had where it came from, or `wh_…`. */
 export function publicEndpointId(endpoint: { id: Id; ownId: string | null }): string {
   return endpoint.ownId ?? prefixes.endpoint + endpoint.id;
+}
+
+/** The data of an event is past its retention: its history can be read, but not sent. */
+export function payloadForgotten(): PosthornError {
+  return new PosthornError(
+    'INVALID_STATE',
+    'The payload of the event is past its retention and forgotten; its history can be read, but not sent again.',
+  );
 }
 
 /**

@@ -16,6 +16,8 @@ export interface MovesOptions {
   store: Store;
   subscriptions: Subscriptions;
   quotas: Quotas;
+  /** Puts an endpoint in force as the store has it. */
+  refresh: (tenantId: string, endpointId: Id) => Promise<void>;
   log: Logger;
   now: () => number;
   /** Held deliveries of an endpoint became pending: look for them. */
@@ -113,19 +115,24 @@ export class Moves {
   }
 
   async #move(move: Move): Promise<void> {
-    const { store, now, onResumed } = this.#o;
+    const { store, refresh, now, onResumed } = this.#o;
     const { tenantId, endpointId, from, to, reason } = move;
-    while (!this.#isStopped && this.#isWanted(move)) {
+    while (!this.#isStopped && (await this.#isWanted(move))) {
       const limit = to === 'pending' ? await this.#free(tenantId, endpointId) : SLICE;
       if (limit === 0) return;
       const moved = await store.moveDeliveries({ tenantId, endpointId, from, to, reason, limit, now: now() });
       if (to === 'pending' && moved > 0) onResumed();
-      if (moved < SLICE) return;
+      if (moved < SLICE) break;
     }
+    // Another node may have enabled it behind the look before the last slice: what is found out so is followed.
+    if (to === 'held' && store.cluster) await refresh(tenantId, endpointId);
   }
 
-  #isWanted({ tenantId, endpointId, to }: Move): boolean {
-    const live = this.#o.subscriptions.get(tenantId, endpointId);
+  /** Among several nodes the store is asked: an endpoint that is unknown here may have been made, or enabled, elsewhere. */
+  async #isWanted({ tenantId, endpointId, to }: Move): Promise<boolean> {
+    const { store, subscriptions, refresh } = this.#o;
+    if (store.cluster) await refresh(tenantId, endpointId);
+    const live = subscriptions.get(tenantId, endpointId);
     if (to === 'cancelled') return !live;
     return live?.endpoint.isActive === (to === 'pending');
   }
@@ -133,6 +140,7 @@ export class Moves {
   /** How many of the oldest held ones the quota lets go: while it is used up, those that came before today. */
   async #free(tenantId: string, endpointId: Id): Promise<number> {
     const { store, quotas } = this.#o;
+    await quotas.learn(tenantId);
     if (!quotas.isOver(tenantId)) return SLICE;
     return store.deliveries.count({ tenantId, endpointId, status: ['held'], to: quotas.dayBegan }, SLICE);
   }

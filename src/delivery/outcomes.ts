@@ -18,6 +18,11 @@ export class Outcomes {
     return this.#watchers.size;
   }
 
+  /** Nothing more will be told. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** It is durable. */
   tell(settlement: Settlement): void {
     for (const tell of this.#watchers.get(settlement.deliveryId) ?? []) tell(settlement);

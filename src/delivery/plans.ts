@@ -1,6 +1,6 @@
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { planFeatures, type Plan, type PlanFeature } from '../model/tenant.ts';
-import type { Store } from '../store/store.ts';
+import type { RecordChange, Store } from '../store/store.ts';
 import type { PlanVerbs } from './engine.ts';
 import type { Tenants } from './tenants.ts';
 import { Turns } from './turns.ts';
@@ -12,11 +12,13 @@ const MAX_RETENTION_DAYS = 36_500;
 const MAX_NAMED = 20;
 
 export interface PlansOptions {
-  store: Pick<Store, 'plans'>;
+  store: Pick<Store, 'plans' | 'cluster'>;
   tenants: () => Pick<Tenants, 'list' | 'find'>;
   now: () => number;
   /** Limits of these tenants are other ones now. Resolves when the new ones are in force. */
   onChange: (tenantIds: readonly string[]) => Promise<void>;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
 }
 
 /** What the operator sells: all plans in memory, and what they allow. */
@@ -33,6 +35,24 @@ export class Plans implements PlanVerbs {
 
   async load(): Promise<void> {
     for (const plan of await this.#o.store.plans.all()) this.#plans.set(plan.name, plan);
+  }
+
+  /** Puts in force what the store has; with all of them, since a default ends where another begins. */
+  async follow(_changes: readonly RecordChange[] | 'everything'): Promise<void> {
+    const changed = await this.#turns.take('', async () => {
+      const stored = new Map((await this.#o.store.plans.all()).map((plan) => [plan.name, plan]));
+      const names = new Set([...stored.keys(), ...this.#plans.keys()]);
+      const others = [...names].filter((name) => {
+        return JSON.stringify(stored.get(name)) !== JSON.stringify(this.#plans.get(name));
+      });
+      for (const name of others) {
+        const plan = stored.get(name);
+        if (plan) this.#plans.set(name, plan);
+        else this.#plans.delete(name);
+      }
+      return others;
+    });
+    for (const name of changed) await this.#o.onChange(this.#tenantsWith(name));
   }
 
   list(): readonly Plan[] {
@@ -101,28 +121,24 @@ export class Plans implements PlanVerbs {
       const [tenantId] = this.#tenantsWith(name);
       if (tenantId !== undefined || this.#beingGiven.has(name)) {
         const who = tenantId === undefined ? 'A tenant' : `The tenant "${tenantId}"`;
-        throw new PosthornError('INVALID_STATE', `${who} has the plan "${name}". Give it another one first.`);
+        throw inUse(who, name);
       }
       this.#plans.delete(name); // from here on no tenant can be given it
+      let isRemoved = false;
       try {
-        await this.#o.store.plans.remove(name);
-      } catch (error) {
-        this.#plans.set(name, plan);
-        throw error;
+        isRemoved = await this.#o.store.plans.remove(name);
+      } finally {
+        if (!isRemoved) this.#plans.set(name, plan);
       }
+      if (!isRemoved) throw inUse('A tenant', name); // given by another node a moment ago
     });
   }
 
   /** Gives a tenant a plan (`work` stores that) which cannot be removed meanwhile. BAD_REQUEST where there is none of this name. */
   async give<Result>(name: string | null, work: () => Promise<Result>): Promise<Result> {
     if (name === null) return work();
-    if (!this.#plans.has(name)) {
-      const names = [...this.#plans.keys()].sort();
-      const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : '';
-      const known =
-        names.length === 0 ? 'there are none yet' : `there are ${names.slice(0, MAX_NAMED).join(', ')}${more}`;
-      throw badField('plan', `no plan has this name; ${known}`);
-    }
+    if (!this.#plans.has(name)) await this.#o.catchUp();
+    if (!this.#plans.has(name)) throw this.none(name);
     this.#beingGiven.set(name, (this.#beingGiven.get(name) ?? 0) + 1);
     try {
       return await work();
@@ -133,12 +149,25 @@ export class Plans implements PlanVerbs {
     }
   }
 
+  /** BAD_REQUEST: there is no plan of this name. */
+  none(name: string): PosthornError {
+    const names = [...this.#plans.keys()].filter((other) => other !== name).sort();
+    const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : '';
+    const known =
+      names.length === 0 ? 'there are none yet' : `there are ${names.slice(0, MAX_NAMED).join(', ')}${more}`;
+    return badField('plan', `no plan has this name; ${known}`);
+  }
+
   #tenantsWith(name: string): string[] {
     return this.#o
       .tenants()
       .list()
       .flatMap(({ id, plan }) => (plan === name ? id : []));
   }
+}
+
+function inUse(who: string, name: string): PosthornError {
+  return new PosthornError('INVALID_STATE', `${who} has the plan "${name}". Give it another one first.`);
 }
 
 function inRange(field: string, value: number | null, max: number): void {

@@ -3,8 +3,7 @@ import { badField, PosthornError } from '../errors.ts';
 import { isEventType, type Event } from '../model/event.ts';
 import { newId, prefixes } from '../model/id.ts';
 import type { AcceptEntry, AcceptOutcome, Store } from '../store/store.ts';
-import { Assignment } from './assignment.ts';
-import type { Claims } from './claims.ts';
+import type { Assignment, Assignments } from './assignment.ts';
 import type { Published, PublishInput } from './engine.ts';
 import type { EventTypes } from './event-types.ts';
 import { FAN_OUT_SLICE, type FanOuts } from './fan-out.ts';
@@ -30,10 +29,12 @@ export interface PublisherOptions {
   lines: Lines;
   subscriptions: Subscriptions;
   eventTypes: EventTypes;
-  claims: Claims;
+  assignments: Assignments;
   worker: Worker;
   fanOuts: FanOuts;
   quotas: Quotas;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
   now: () => number;
 }
 
@@ -58,12 +59,27 @@ export class Publisher {
   }
 
   async publish(tenantId: string, input: PublishInput): Promise<Published> {
-    this.#check(input, '');
+    try {
+      this.#check(input, '');
+    } catch (error) {
+      await this.#learnTypes(error);
+      this.#check(input, '');
+    }
     const published = await this.#accept(tenantId, [input], FAN_OUT_SLICE);
     return published[0]!;
   }
 
   async publishBatch(tenantId: string, inputs: readonly PublishInput[]): Promise<Published[]> {
+    try {
+      this.#checkBatch(inputs);
+    } catch (error) {
+      await this.#learnTypes(error);
+      this.#checkBatch(inputs);
+    }
+    return this.#accept(tenantId, inputs, Math.max(1, Math.min(FAN_OUT_SLICE, Math.floor(MAX_ROWS / inputs.length))));
+  }
+
+  #checkBatch(inputs: readonly PublishInput[]): void {
     const seen = new Set<string>();
     inputs.forEach((input, i) => {
       const path = `events[${i}].`;
@@ -78,7 +94,6 @@ export class Publisher {
         seen.add(`${field}:${value}`);
       }
     });
-    return this.#accept(tenantId, inputs, Math.max(1, Math.min(FAN_OUT_SLICE, Math.floor(MAX_ROWS / inputs.length))));
   }
 
   /** A slot came free: publishes that wait for room may look again. */
@@ -88,6 +103,14 @@ export class Publisher {
       if (this.#o.lines.isFull) return;
       go();
     }
+  }
+
+  /** Throws the error, unless it is about a type that another node may have made a moment ago: then that is known behind it. */
+  async #learnTypes(error: unknown): Promise<void> {
+    const { store, catchUp } = this.#o;
+    const isUnknown = error instanceof PosthornError && error.code === 'UNKNOWN_EVENT_TYPE';
+    if (store.cluster === null || !isUnknown) throw error;
+    await catchUp();
   }
 
   #check(input: PublishInput, path: string): void {
@@ -155,7 +178,7 @@ export class Publisher {
   }
 
   #draft(tenantId: string, input: PublishInput, slice: number): Draft {
-    const { lines, subscriptions, quotas, now } = this.#o;
+    const { assignments, subscriptions, quotas, now } = this.#o;
     const at = now();
     const isOverQuota = quotas.take(tenantId, at);
     const event: Event = {
@@ -164,7 +187,7 @@ export class Publisher {
       ownId: input.id ?? null,
       type: input.type,
       data: input.data,
-      occurredAt: input.occurredAt ?? at,
+      occurredAt: input.occurredAt ?? input.emittedAt ?? at,
       category: input.category ?? null,
       group: input.group ?? null,
       source: input.source ?? null,
@@ -172,7 +195,7 @@ export class Publisher {
     };
     const matched = subscriptions.match(tenantId, input.type);
     const first = matched.length > slice ? matched.slice(0, slice) : matched;
-    const assignment = new Assignment(lines, event, first, at, isOverQuota);
+    const assignment = assignments.of(event, first, at, isOverQuota);
     const fanOutAfter = matched.length > first.length ? first.at(-1)!.endpoint.id : null;
     return {
       entry: { event, dedupe: dedupeOf(input), deliveries: assignment.deliveries, fanOutAfter },
@@ -197,7 +220,7 @@ export class Publisher {
       return { id, deliveries: outcome.deliveries, duplicate: true };
     }
     const message = new EventMessage(entry.event);
-    assignment.enter(message, this.#o.claims);
+    assignment.enter(message);
     if (stored < matched.length)
       this.#o.fanOuts.continue(entry.event, entry.fanOutAfter!, matched.slice(stored), isOverQuota);
     return { id: message.id, deliveries: matched.length, duplicate: false };

@@ -2,13 +2,17 @@ import type { Logger } from 'pino';
 import type { Event } from '../model/event.ts';
 import type { Store } from '../store/store.ts';
 import type { Plans } from './plans.ts';
+import { SharedCount, SharedCounts } from './shared-counts.ts';
 
 const DAY_MS = 86_400_000;
 /** The day is looked at this often: clocks are set, and machines sleep through timers. */
 const LOOK_MS = 60_000;
+/** Among several nodes: what came in is told to the others this often, and at once while so little is left. */
+const TELL_MS = 100;
+const CLOSE = 0.05;
 
 export interface QuotasOptions {
-  store: Pick<Store, 'events'>;
+  store: Pick<Store, 'events' | 'cluster'>;
   plans: Pick<Plans, 'of'>;
   log: Logger;
   now: () => number;
@@ -17,31 +21,63 @@ export interface QuotasOptions {
 }
 
 /** The events of one tenant in one UTC day. */
-interface Counter {
+class Counter {
   limit: number;
   /** Days since 1970. */
   day: number;
-  used: number;
+  /** Counted here, or, where the nodes count together, what the store has beyond their count. */
+  own = 0;
+  /** What all nodes count together; null where there is one. */
+  shared: SharedCount | null = null;
   /** Something was held, or left held, because of it. */
-  isHolding: boolean;
+  isHolding = false;
+
+  constructor(limit: number, day: number) {
+    this.limit = limit;
+    this.day = day;
+  }
+
+  get used(): number {
+    return this.own + (this.shared?.used ?? 0);
+  }
+
+  get isClose(): boolean {
+    const left = this.limit - this.used;
+    return left >= 0 && left < this.limit * CLOSE;
+  }
 }
 
 /**
  * Events a day, for the tenants whose plan limits them; for the others one look into an empty map. Beyond the limit
  * nothing is refused: deliveries are born held, and go on their way at the next UTC midnight, without counting again.
+ *
+ * Several nodes count together. Each lets through, beyond the limit, no more than it takes in before it hears of the
+ * others: 100 ms and a round trip to the store, and while less than 5 % of the limit is left a round trip alone.
  */
 export class Quotas {
   readonly #o: QuotasOptions;
   readonly #counters = new Map<string, Counter>();
+  readonly #shared: SharedCounts | null;
   #timer: NodeJS.Timeout | null = null;
   #isStopped = false;
 
   constructor(options: QuotasOptions) {
     this.#o = options;
+    const { cluster } = options.store;
+    this.#shared =
+      cluster &&
+      new SharedCounts({
+        cluster,
+        everyMs: TELL_MS,
+        onFault: (error) => {
+          options.log.warn({ error: String(error) }, 'quota.not_counted');
+        },
+      });
   }
 
   stop(): void {
     this.#isStopped = true;
+    this.#shared?.stop();
     if (this.#timer) clearTimeout(this.#timer);
   }
 
@@ -50,17 +86,30 @@ export class Quotas {
     const counter = this.#counters.get(tenantId);
     if (counter === undefined) return false;
     this.#roll(tenantId, counter, at);
-    counter.used++;
+    this.#add(counter, 1);
     if (counter.used <= counter.limit) return false;
     counter.isHolding = true;
     return true;
+  }
+
+  #add(counter: Counter, by: 1 | -1): void {
+    if (counter.shared) this.#shared!.add(counter.shared, by, counter.isClose);
+    else counter.own += by;
+  }
+
+  /** Looks how many all nodes have taken in; at once where there is one. Rejects where the store is away. */
+  async learn(tenantId: string): Promise<void> {
+    const counter = this.#counters.get(tenantId);
+    if (!counter?.shared) return;
+    this.#roll(tenantId, counter, this.#o.now());
+    await this.#shared!.learn(counter.shared);
   }
 
   /** The event counted at `at` was not stored, or was stored before. */
   giveBack(tenantId: string, at: number): void {
     const counter = this.#counters.get(tenantId);
     if (counter?.day !== dayOf(at)) return;
-    counter.used--;
+    this.#add(counter, -1);
     // One that came meanwhile was held for a place that is free now.
     if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
   }
@@ -99,6 +148,7 @@ export class Quotas {
       const used = await this.#o.store.events.count(tenantId, this.dayBegan, countLimit);
       return { used, limit: null, held: false, resetsAt };
     }
+    await this.learn(tenantId);
     this.#roll(tenantId, counter, this.#o.now());
     const { used, limit } = counter;
     return { used, limit, held: used >= limit, resetsAt };
@@ -116,8 +166,9 @@ export class Quotas {
           return;
         }
         if (!counter) {
-          counter = { limit, day: dayOf(this.#o.now()), used: 0, isHolding: false };
+          counter = new Counter(limit, dayOf(this.#o.now()));
           this.#counters.set(tenantId, counter);
+          this.#begin(tenantId, counter);
         }
         counter.limit = limit;
         await this.#seed(tenantId, counter);
@@ -131,12 +182,18 @@ export class Quotas {
   #roll(tenantId: string, counter: Counter, at: number): void {
     const day = dayOf(at);
     if (day === counter.day) return;
-    if (day > counter.day) counter.used = 0;
+    if (day > counter.day) counter.own = 0;
     counter.day = day;
+    this.#begin(tenantId, counter);
     this.#seed(tenantId, counter).catch((error: unknown) => {
       this.#o.log.warn({ tenant: tenantId, error: String(error) }, 'quota.not_counted');
     });
     if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+  }
+
+  /** Of this day everybody counts from here on. */
+  #begin(tenantId: string, counter: Counter): void {
+    if (this.#shared) counter.shared = new SharedCount(`events:${tenantId}`, counter.day * DAY_MS);
   }
 
   #open(tenantId: string, counter: Counter): void {
@@ -146,9 +203,12 @@ export class Quotas {
 
   /** Counts what the store has of the day, one further than the limit: that it is over is all that matters there. */
   async #seed(tenantId: string, counter: Counter): Promise<void> {
-    const { day, limit } = counter;
+    const { day, limit, shared } = counter;
     const stored = await this.#o.store.events.count(tenantId, day * DAY_MS, limit + 1);
-    if (counter.day === day) counter.used = Math.max(counter.used, stored);
+    if (shared) await this.#shared!.learn(shared);
+    if (counter.day !== day || counter.shared !== shared) return;
+    // Of what came before the nodes counted for this tenant, or was told to nobody before a crash, the store alone knows.
+    counter.own = shared ? Math.max(0, stored - shared.used) : Math.max(counter.own, stored);
   }
 
   #arm(): void {
@@ -160,7 +220,11 @@ export class Quotas {
     this.#timer = setTimeout(
       () => {
         const at = this.#o.now();
-        for (const [tenantId, counter] of this.#counters) this.#roll(tenantId, counter, at);
+        for (const [tenantId, counter] of this.#counters) {
+          this.#roll(tenantId, counter, at);
+          // What other nodes gave back.
+          if (counter.shared && counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+        }
         this.#arm();
       },
       Math.min(LOOK_MS, untilMidnight),

@@ -80,7 +80,7 @@ export class Redeliveries {
   }
 
   async #run(filter: BulkFilter, startedAt: number, { ratePerSecond = null, only }: BulkOptions): Promise<void> {
-    const { store, claims, log, now } = this.#o;
+    const { store, claims, quotas, log, now } = this.#o;
     const spacingMs = ratePerSecond === null ? 0 : 1000 / ratePerSecond;
     const beganAt = now();
     let sent = 0;
@@ -91,6 +91,7 @@ export class Redeliveries {
           { limit: SLICE, before },
         );
         if (rows.length === 0) break;
+        await quotas.learn(filter.tenantId);
         const last = rows.at(-1)!.id;
         const sendable = rows.filter((row) => this.#mayGo(row, filter) && (!only || only.has(row.endpointId)));
         if (sendable.length === 0) {

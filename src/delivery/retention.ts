@@ -9,6 +9,7 @@ const EVERY_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 /** Between two slices, so that the acks of others hardly notice. */
 const BREATHER_MS = 20;
+const STOP_MS = 2_000;
 
 export interface RetentionOptions {
   store: Store;
@@ -16,6 +17,8 @@ export interface RetentionOptions {
   tenants: Pick<Tenants, 'all'>;
   /** Of tenants whose plan says nothing; 0 = for ever. */
   retentionDays: number;
+  /** After which the data of events is forgotten while their history stays; 0 = as long as the events. */
+  payloadRetentionDays: number;
   log: Logger;
   now: () => number;
 }
@@ -25,7 +28,7 @@ export class Retention {
   readonly #o: RetentionOptions;
   #timer: NodeJS.Timeout | null = null;
   #isStopped = false;
-  #run: Promise<void> = Promise.resolve();
+  #run: Promise<unknown> = Promise.resolve();
 
   constructor(options: RetentionOptions) {
     this.#o = options;
@@ -38,23 +41,33 @@ export class Retention {
   async stop(): Promise<void> {
     this.#isStopped = true;
     if (this.#timer) clearTimeout(this.#timer);
-    await this.#run;
+    // A pass over very much goes on until the store is closed under it, and with the next sweep.
+    await Promise.race([this.#run, new Promise((resolve) => setTimeout(resolve, STOP_MS).unref())]);
   }
 
-  /** One sweep now; resolves to the number of events deleted. */
-  async sweep(): Promise<number> {
-    const at = this.#o.now();
-    let events = 0;
-    while (!this.#isStopped) {
+  /** One sweep now; resolves to the number of events deleted, and of those that lost their payload only. */
+  async sweep(): Promise<{ events: number; payloads: number }> {
+    const { now, payloadRetentionDays, store } = this.#o;
+    const at = now();
+    const events = await this.#inSlices(async () => {
       // Anew for every slice: a sweep can take long, and whoever is promised more days meanwhile keeps them.
       const limits = this.#limits(at);
-      if (!limits) break;
-      const deleted = await this.#o.store.prune({ ...limits, limit: SLICE });
+      return limits ? store.prune({ ...limits, limit: SLICE }) : 0;
+    });
+    if (payloadRetentionDays === 0) return { events, payloads: 0 };
+    const before = at - payloadRetentionDays * DAY_MS;
+    return { events, payloads: await this.#inSlices(() => store.prunePayloads({ before, limit: SLICE })) };
+  }
+
+  async #inSlices(slice: () => Promise<number>): Promise<number> {
+    let sum = 0;
+    while (!this.#isStopped) {
+      const deleted = await slice();
       if (deleted === 0) break;
-      events += deleted;
+      sum += deleted;
       await new Promise((resolve) => setTimeout(resolve, BREATHER_MS));
     }
-    return events;
+    return sum;
   }
 
   /** Before when events go, of tenants in general and of those whose plan says otherwise; null where all of them stay. */
@@ -76,11 +89,11 @@ export class Retention {
   #next(afterMs: number): void {
     this.#timer = setTimeout(() => {
       this.#run = this.sweep().then(
-        (events) => {
-          if (events > 0) this.#o.log.info({ events }, 'retention.swept');
+        (swept) => {
+          if (swept.events + swept.payloads > 0) this.#o.log.info(swept, 'retention.swept');
         },
         (error: unknown) => {
-          this.#o.log.warn({ error: String(error) }, 'retention.failed');
+          if (!this.#isStopped) this.#o.log.warn({ error: String(error) }, 'retention.failed');
         },
       );
       void this.#run.finally(() => {

@@ -1,6 +1,6 @@
 import { badField, notFound, PosthornError } from '../errors.ts';
 import { isTenantId, planFeatures, type Tenant } from '../model/tenant.ts';
-import type { Store } from '../store/store.ts';
+import type { RecordChange, Store } from '../store/store.ts';
 import type { TenantInput, TenantVerbs, Usage } from './engine.ts';
 import { checkWireFormat } from './endpoint-fields.ts';
 import type { Plans } from './plans.ts';
@@ -13,12 +13,14 @@ export const DEFAULT_TENANT = 'default';
 const COUNT_LIMIT = 1_000_000;
 
 export interface TenantsOptions {
-  store: Pick<Store, 'tenants'>;
+  store: Pick<Store, 'tenants' | 'cluster'>;
   plans: Plans;
   quotas: Quotas;
   subscriptions: Subscriptions;
   /** Of the instance; 0 = for ever. */
   retentionDays: number;
+  /** Resolves when what other nodes changed is in force here. */
+  catchUp: () => Promise<void>;
   now: () => number;
 }
 
@@ -38,6 +40,36 @@ export class Tenants implements TenantVerbs {
     if (!this.#tenants.has(DEFAULT_TENANT)) await this.create({ id: DEFAULT_TENANT });
     const limited = [...this.#tenants.keys()].filter((id) => this.#o.plans.of(id)?.eventsPerDay != null);
     await this.#o.quotas.refresh(limited);
+  }
+
+  /** Puts in force what the store has of these tenants. */
+  async follow(changes: readonly RecordChange[] | 'everything'): Promise<void> {
+    if (changes !== 'everything') {
+      await Promise.all(changes.map(({ key }) => this.#turns.take(key, () => this.#read(key))));
+      return;
+    }
+    for (const stored of await this.#o.store.tenants.all()) {
+      if (JSON.stringify(stored) === JSON.stringify(this.#tenants.get(stored.id))) continue;
+      await this.#turns.take(stored.id, () => this.#read(stored.id));
+    }
+  }
+
+  /** In the tenant's turn: puts it in force as the store has it. */
+  async #read(id: string): Promise<Tenant | null> {
+    const { store, quotas } = this.#o;
+    const before = this.#tenants.get(id);
+    const tenant = await store.tenants.get(id);
+    if (!tenant) return null;
+    this.#tenants.set(id, tenant);
+    if (tenant.plan !== (before?.plan ?? null)) await quotas.refresh([id]);
+    return tenant;
+  }
+
+  async #require(id: string): Promise<Tenant> {
+    if (!this.#tenants.has(id)) await this.#o.catchUp();
+    const tenant = this.#tenants.get(id);
+    if (!tenant) throw notFound('tenant', id);
+    return tenant;
   }
 
   /** In no order, at no cost. */
@@ -60,44 +92,56 @@ export class Tenants implements TenantVerbs {
     }
     return this.#turns.take(id, async () => {
       const existing = this.#tenants.get(id);
-      if (existing && options.mustBeNew) throw new PosthornError('ALREADY_EXISTS', `The tenant "${id}" exists.`);
+      if (existing && options.mustBeNew) throw alreadyExists(id);
       if (existing) return existing;
       checkWireFormat(wireFormat);
       const { store, plans, quotas, now } = this.#o;
       const plan = input.plan === undefined ? (plans.default?.name ?? null) : input.plan;
       const tenant: Tenant = { id, name, wireFormat, plan, createdAt: now() };
-      await plans.give(plan, async () => {
-        await store.tenants.create(tenant);
-        this.#tenants.set(id, tenant);
+      const outcome = await plans.give(plan, async () => {
+        const stored = await store.tenants.create(tenant);
+        if (stored === 'done') this.#tenants.set(id, tenant);
+        return stored;
       });
+      if (outcome === 'no_plan') throw plans.none(plan!); // another node removed it a moment ago
+      if (outcome === 'present') {
+        // Another node made it a moment ago.
+        const present = await this.#read(id);
+        if (options.mustBeNew || !present) throw alreadyExists(id);
+        return present;
+      }
       await quotas.refresh([id]);
       return tenant;
     });
   }
 
   async update(id: string, patch: TenantInput): Promise<Tenant> {
+    await this.#require(id);
     return this.#turns.take(id, async () => {
       const before = this.#tenants.get(id);
       if (!before) throw notFound('tenant', id);
       if (patch.wireFormat !== undefined) checkWireFormat(patch.wireFormat);
       const { store, plans, quotas } = this.#o;
-      const tenant: Tenant = {
-        ...before,
+      const fields = {
         ...(patch.name === undefined ? {} : { name: patch.name }),
         ...(patch.wireFormat === undefined ? {} : { wireFormat: patch.wireFormat }),
         ...(patch.plan === undefined ? {} : { plan: patch.plan }),
       };
-      await plans.give(tenant.plan, async () => {
-        await store.tenants.update(tenant);
-        this.#tenants.set(id, tenant);
+      const tenant: Tenant = { ...before, ...fields };
+      const outcome = await plans.give(tenant.plan, async () => {
+        const stored = await store.tenants.update(id, fields);
+        if (stored === 'done') this.#tenants.set(id, tenant);
+        return stored;
       });
+      if (outcome === 'no_plan') throw plans.none(tenant.plan!); // another node removed it a moment ago
       if (tenant.plan !== before.plan) await quotas.refresh([id]);
-      return tenant;
+      // Another node may have changed another field a moment ago: both are stored.
+      return store.cluster === null ? tenant : ((await this.#read(id)) ?? tenant);
     });
   }
 
   async usage(id: string): Promise<Usage> {
-    if (!this.#tenants.has(id)) throw notFound('tenant', id);
+    await this.#require(id);
     const { plans, quotas, subscriptions, retentionDays } = this.#o;
     const plan = plans.of(id);
     return {
@@ -108,4 +152,8 @@ export class Tenants implements TenantVerbs {
       features: plan?.features ?? planFeatures,
     };
   }
+}
+
+function alreadyExists(id: string): PosthornError {
+  return new PosthornError('ALREADY_EXISTS', `The tenant "${id}" exists.`);
 }

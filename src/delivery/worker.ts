@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { DeliveryReason, DeliveryStatus } from '../model/delivery.ts';
-import { prefixes, type Id } from '../model/id.ts';
+import { prefixes } from '../model/id.ts';
 import { decide } from '../model/retry.ts';
-import type { Settlement, Store } from '../store/store.ts';
+import type { Cluster, Store } from '../store/store.ts';
 import type { Exchange, Sender } from '../transport/transport.ts';
 import { detailOf, notSent } from './exchange-record.ts';
 import type { Failures } from './failures.ts';
@@ -10,16 +10,12 @@ import type { Line, Work } from './line.ts';
 import type { Lines } from './lines.ts';
 import { keysAt } from './live-endpoint.ts';
 import { AttemptStamp } from './message.ts';
-import { Outcomes } from './outcomes.ts';
+import { Pauses } from './pauses.ts';
+import { Settling } from './settling.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 
-/** Attempts whose outcome the store has not taken yet, beyond which nothing new is sent. */
-const MAX_UNSETTLED = 4096;
-const SETTLE_AGAIN_MS = 500;
-/** The longest pause that deliveries sit out in memory. */
-const PATIENCE_MS = 5_000;
-const FIRST_PAUSE_MS = 1_000;
-const MAX_PAUSE_MS = 60_000;
+/** How often it is looked whether the lease holds again. */
+const LEASE_LOOK_MS = 100;
 
 export interface WorkerOptions {
   store: Store;
@@ -43,27 +39,47 @@ export interface WorkerOptions {
 
 /** Sends what waits in the lines, decides what an answer means, and has it settled. */
 export class Worker {
-  readonly outcomes = new Outcomes();
+  readonly settling: Settling;
+  readonly pauses: Pauses;
   readonly #o: WorkerOptions;
-  #unsettled = 0;
+  readonly #cluster: Cluster | null;
   #isPumping = false;
   #isStopped = false;
   #whenIdle: (() => void) | null = null;
-  readonly #pauses = new Set<NodeJS.Timeout>();
+  #leaseTimer: NodeJS.Timeout | null = null;
 
   constructor(options: WorkerOptions) {
     this.#o = options;
-  }
-
-  get unsettled(): number {
-    return this.#unsettled;
+    this.#cluster = options.store.cluster;
+    this.settling = new Settling({
+      ...options,
+      onRoom: () => {
+        this.pump();
+      },
+      onSettled: () => {
+        if (this.#isIdle) this.#whenIdle?.();
+      },
+    });
+    this.pauses = new Pauses({
+      ...options,
+      cluster: this.#cluster,
+      settling: this.settling,
+      onRoom: (line) => {
+        this.pump();
+        options.onFinish(line);
+      },
+    });
   }
 
   /** Sends as much as slots and shares allow. Call it when work entered a line or a slot came free. */
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
-    while (!this.#isStopped && this.#unsettled < MAX_UNSETTLED) {
+    while (!this.#isStopped && !this.settling.isFull) {
+      if (this.#cluster?.isLeaseLive() === false) {
+        this.#awaitLease();
+        break;
+      }
       const next = this.#o.lines.next();
       if (!next) break;
       this.#send(next.line, next.work);
@@ -71,10 +87,41 @@ export class Worker {
     this.#isPumping = false;
   }
 
+  /** The store was not heard of for so long that others may send what waits here: nothing goes until it is ours for sure. */
+  #awaitLease(): void {
+    this.#leaseTimer ??= setTimeout(() => {
+      this.#leaseTimer = null;
+      this.pump();
+    }, LEASE_LOOK_MS).unref();
+  }
+
+  /** Nothing is ours any more: what waits in line is forgotten, and what is on the wire is not ours to settle. */
+  leasesLost(): void {
+    const { lines, onFinish } = this.#o;
+    this.settling.leasesLost();
+    for (const line of lines.all()) {
+      lines.drain(line);
+      onFinish(line);
+    }
+  }
+
+  /** Gives back what waits in lines of endpoints that other nodes send to, and sends what may go now. */
+  placeChanged(): void {
+    const { lines, now, onFinish } = this.#o;
+    for (const line of lines.all()) {
+      if (line.max > 0 || line.queue.length === 0) continue;
+      for (const work of lines.drain(line)) this.settling.release(line.tenant.tenantId, line.endpointId, work, now());
+      onFinish(line);
+    }
+    this.pump();
+  }
+
   /** Sends nothing new; resolves when what was on the wire is settled, or after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopped = true;
-    for (const timer of this.#pauses) clearTimeout(timer);
+    this.settling.stop();
+    this.pauses.stop();
+    if (this.#leaseTimer) clearTimeout(this.#leaseTimer);
     if (!this.#isIdle) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, graceMs);
@@ -84,22 +131,23 @@ export class Worker {
         };
       });
     }
-    this.outcomes.close();
+    this.settling.outcomes.close();
   }
 
   get #isIdle(): boolean {
-    return this.#o.lines.inFlight === 0 && this.#unsettled === 0;
+    return this.#o.lines.inFlight === 0 && this.settling.isIdle;
   }
 
   #send(line: Line, work: Work): void {
     const { subscriptions, sender, now } = this.#o;
     const live = subscriptions.find(line.endpointId);
     if (!live?.endpoint.isActive) {
-      this.unsendable(line.tenant.tenantId, line.endpointId, work, live);
+      this.settling.unsendable(line.tenant.tenantId, line.endpointId, work, live);
       this.#finish(line);
       return;
     }
     const at = now();
+    const { lease } = this.settling;
     let body: Buffer;
     let headers: string[];
     try {
@@ -109,47 +157,15 @@ export class Worker {
     } catch (error) {
       // Checked when the event and the endpoint came in, so this is a fault of ours: it must show, and stop nothing else.
       this.#o.log.error({ err: error, delivery: prefixes.delivery + work.id }, 'delivery.not_signed');
-      this.#ended(line, work, live, notSent(at, String(error)), at);
+      this.#ended(line, work, live, notSent(at, String(error)), at, lease);
       return;
     }
     sender.send({ url: live.endpoint.url, headers, body, timeoutMs: live.timeoutMs }, (exchange) => {
-      this.#ended(line, work, live, exchange, at);
+      this.#ended(line, work, live, exchange, at, lease);
     });
   }
 
-  /** Settles a delivery whose endpoint is disabled (held) or deleted (cancelled) without an attempt. */
-  unsendable(tenantId: string, endpointId: Id, work: Work, live: LiveEndpoint | null): void {
-    const status: DeliveryStatus = live ? 'held' : 'cancelled';
-    const reason: DeliveryReason = live ? 'endpoint_disabled' : 'endpoint_deleted';
-    this.#giveBack(tenantId, endpointId, work, status, reason, null);
-  }
-
-  /** Settles a delivery without an attempt. */
-  #giveBack(
-    tenantId: string,
-    endpointId: Id,
-    work: Work,
-    status: DeliveryStatus,
-    reason: DeliveryReason | null,
-    dueAt: number | null,
-  ): void {
-    this.#settle(
-      {
-        tenantId,
-        deliveryId: work.id,
-        attempt: null,
-        status,
-        reason,
-        attemptCount: work.attemptCount,
-        dueAt,
-        lastError: null,
-        now: this.#o.now(),
-      },
-      endpointId,
-    );
-  }
-
-  #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange, sentAt: number): void {
+  #ended(line: Line, work: Work, live: LiveEndpoint, exchange: Exchange, sentAt: number, lease: number): void {
     const { subscriptions, random, now } = this.#o;
     if (exchange.reason === 'cancelled' && this.#isStopped) return; // its lease ends with the session
     const at = now();
@@ -168,8 +184,9 @@ export class Worker {
     let dueAt: number | null = null;
     if (decision.kind === 'delivered') {
       status = 'delivered';
-      line.succeeded(live.concurrency);
+      line.succeeded();
       line.failedAt = null;
+      line.failuresElsewhere = 0;
     } else {
       // The endpoint may have changed while the exchange was under way: what is true now decides what comes next.
       const present = subscriptions.find(line.endpointId);
@@ -191,13 +208,13 @@ export class Worker {
         dueAt = decision.dueAt;
       }
       if (present?.endpoint.url === live.endpoint.url) {
-        this.#learn(line, live, exchange, decision.kind === 'retry' ? decision.pauseUntil : null, at);
+        this.#learn(line, exchange, decision.kind === 'retry' ? decision.pauseUntil : null, at);
         if (exchange.reason !== 'cancelled') this.#o.failures?.note(line, live, sentAt);
       }
     }
 
     const lastError = status === 'delivered' ? null : (exchange.reason ?? String(exchange.statusCode));
-    this.#settle(
+    this.settling.settle(
       {
         tenantId: line.tenant.tenantId,
         deliveryId: work.id,
@@ -219,6 +236,7 @@ export class Worker {
         now: at,
       },
       line.endpointId,
+      lease,
     );
     if (this.#o.log.isLevelEnabled(status === 'delivered' ? 'debug' : 'info')) {
       this.#report(line, work, exchange, number, status, reason, dueAt);
@@ -227,71 +245,20 @@ export class Worker {
   }
 
   /** What a failure tells about the endpoint as a whole: send less at once, or leave it alone for a while. */
-  #learn(line: Line, live: LiveEndpoint, exchange: Exchange, pauseUntil: number | null, at: number): void {
+  #learn(line: Line, exchange: Exchange, pauseUntil: number | null, at: number): void {
     const { statusCode, reason } = exchange;
     if (reason === null && statusCode !== null && statusCode < 500 && statusCode !== 429) {
-      line.succeeded(live.concurrency); // it answers, and quickly enough: a refusal concerns this event alone
+      line.succeeded(); // it answers, and quickly enough: a refusal concerns this event alone
       return;
     }
-    line.failed(live.concurrency);
-    if (reason === null && (statusCode === 429 || statusCode === 503)) {
-      // All that were on the wire say the same: without a time of the receiver's own, one pause answers them all.
-      if (pauseUntil === null && line.pausedUntil > at) return;
-      this.#pause(
-        line,
-        pauseUntil ?? at + Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(6, line.pausesInRow)),
-        at,
-      );
-    }
-  }
-
-  #pause(line: Line, until: number, at: number): void {
-    if (until <= line.pausedUntil) return;
-    if (line.pausedUntil <= at) line.pausesInRow++; // a longer one of the same burst is not another
-    line.pausedUntil = until;
-    if (until - at > PATIENCE_MS) {
-      const { tenantId } = line.tenant;
-      for (const work of this.#o.lines.drain(line))
-        this.#giveBack(tenantId, line.endpointId, work, 'pending', null, until);
-      this.#o.onFinish(line);
-    }
-    const timer = setTimeout(
-      () => {
-        this.#pauses.delete(timer);
-        if (line.pausedUntil !== until) return; // asked for longer meanwhile: a later timer ends it
-        this.#resume(line);
-      },
-      Math.min(until - at, 2 ** 31 - 1),
-    );
-    this.#pauses.add(timer);
-  }
-
-  /**
-   * The endpoint is another one from now on, or was looked after: what was learnt of it holds no longer.
-   * @returns whether that was to leave it alone for so long that its deliveries wait in the store
-   */
-  startAfresh(live: LiveEndpoint): boolean {
-    const line = this.#o.lines.find(live.endpoint.id);
-    if (!line) return false;
-    const at = this.#o.now();
-    const wasPausedLong = line.pausedUntil - at > PATIENCE_MS;
-    line.forgetTroubles(live.concurrency, at);
-    this.#resume(line);
-    return wasPausedLong;
+    line.failed();
+    if (reason === null && (statusCode === 429 || statusCode === 503)) this.pauses.asked(line, pauseUntil, at);
   }
 
   /** Gives the deliveries of a line back, because its endpoint is disabled, or deleted (`live` null). */
   clear(line: Line, live: LiveEndpoint | null): void {
     const { tenantId } = line.tenant;
-    for (const work of this.#o.lines.drain(line)) this.unsendable(tenantId, line.endpointId, work, live);
-    this.#o.onFinish(line);
-  }
-
-  /** Ends a pause. */
-  #resume(line: Line): void {
-    line.pausedUntil = 0;
-    this.#o.lines.makeReady(line);
-    this.pump();
+    for (const work of this.#o.lines.drain(line)) this.settling.unsendable(tenantId, line.endpointId, work, live);
     this.#o.onFinish(line);
   }
 
@@ -301,40 +268,6 @@ export class Worker {
     this.pump();
     this.#o.onFinish(line); // behind the pump: only now is there room where the next one stood
     if (this.#isIdle) this.#whenIdle?.();
-  }
-
-  #settle(settlement: Settlement, endpointId: Id): void {
-    this.#unsettled++;
-    this.#o.store.settle(settlement).then(
-      (isOurs) => {
-        this.#unsettled--;
-        if (this.outcomes.size > 0 && isOurs) this.outcomes.tell(settlement);
-        // Not before: a claim in between would not find it, and nobody would look again.
-        if (settlement.dueAt !== null) this.#o.onDue(settlement.dueAt);
-        if (settlement.status === 'held') {
-          const live = this.#o.subscriptions.find(endpointId);
-          if (live?.endpoint.isActive) this.#o.onHeldInVain(live);
-        }
-        if (!isOurs) this.#o.log.warn({ delivery: prefixes.delivery + settlement.deliveryId }, 'delivery.lease_lost');
-        if (this.#unsettled === MAX_UNSETTLED - 1) this.pump();
-        if (this.#whenIdle && this.#isIdle) this.#whenIdle();
-      },
-      (error: unknown) => {
-        // What happened must not be forgotten while the store is away: the outcome waits here and is written later.
-        // Not once stopping: then the lease ends with the session, and the next start sends once more.
-        this.#o.log.warn(
-          { delivery: prefixes.delivery + settlement.deliveryId, error: String(error) },
-          'delivery.not_settled',
-        );
-        const again = (): void => {
-          this.#unsettled--;
-          if (!this.#isStopped) this.#settle(settlement, endpointId);
-          else if (this.#isIdle) this.#whenIdle?.();
-        };
-        if (this.#isStopped) again();
-        else setTimeout(again, SETTLE_AGAIN_MS);
-      },
-    );
   }
 
   #report(

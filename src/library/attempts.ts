@@ -1,4 +1,5 @@
 import type { Engine } from '../delivery/engine.ts';
+import { known } from '../delivery/known.ts';
 import { publicEventId } from '../delivery/message.ts';
 import { badField, notFound } from '../errors.ts';
 import type { Attempt } from '../model/attempt.ts';
@@ -83,8 +84,8 @@ export class Attempts {
   /** How many attempts of a subscription failed since then, of its newest 10,000 deliveries. */
   countRecentFailures(subscriptionId: string, since: Date): Promise<Result<number>> {
     return attempt(
-      () => {
-        const endpoint = this.#engine.endpoints.find(subscriptionId);
+      async () => {
+        const endpoint = await known(this.#engine, () => this.#engine.endpoints.find(subscriptionId));
         if (!endpoint) throw notFound('subscription', subscriptionId);
         if (Number.isNaN(since.getTime())) throw badField('since', 'must be a valid Date');
         return this.#engine.deliveries.countFailures(endpoint.tenantId, endpoint.id, since.getTime());

@@ -62,7 +62,11 @@ export function createPosthorn<const Types extends Catalogue = Catalogue>(
 ): Posthorn<Types> {
   const { config, graceMs, cleanUp } = prepare(options);
   const log = options.logger ?? pino({ level: 'silent' });
-  const server = createPosthornServer(config, { logger: log, isEmbedded: true });
+  const server = createPosthornServer(config, {
+    logger: log,
+    isEmbedded: true,
+    ...(typeof options.outbox === 'object' ? { outbox: options.outbox } : {}),
+  });
   const { engine } = server;
   /** Declared by decorators before the store was open. */
   const declared = new Map<string, { description: string | null; schema: object | null }>();

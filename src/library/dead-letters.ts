@@ -16,7 +16,7 @@ export interface DeadLetter {
   subscriptionId: string;
   eventId: string;
   eventType: string;
-  /** What would have been delivered, parsed. */
+  /** What would have been delivered, parsed; null once the payload is past its retention. */
   payload: unknown;
   errorMessage: string;
   /** Every attempt, oldest first. */
@@ -107,7 +107,7 @@ export class DeadLetters {
       subscriptionId: publicEndpointOf(row),
       eventId: publicEventId({ id: row.eventId, ownId: row.eventOwnId }),
       eventType: row.eventType,
-      payload: JSON.parse(event.data) as unknown,
+      payload: event.data === '' ? null : (JSON.parse(event.data) as unknown),
       errorMessage: /^\d{3}$/.test(row.lastError ?? '') ? `HTTP ${row.lastError}` : (row.lastError ?? ''),
       attempts: attempts.map((made) => toDeliveryAttempt(made, row)),
       createdAt: new Date(row.createdAt),

@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Database } from 'better-sqlite3';
 import type { Logger } from 'pino';
 import { ConfigError, loadConfig, type Config } from '../config.ts';
 import type { CustomFormat } from '../wire/wire.ts';
@@ -21,10 +22,31 @@ export interface Backoff {
 
 /** What {@link createPosthorn} takes. Everything has a default; a value that cannot be used throws a ConfigError at once. */
 export interface PosthornOptions<Types extends Catalogue = Catalogue> {
-  /** `sql` (default): the embedded store in `dataDir`. `memory`: the same in a temporary directory, removed by `stop()`. */
+  /**
+   * `sql` (default): the embedded store in `dataDir`, or PostgreSQL where `databaseUrl` is set. `memory`: the embedded
+   * store in a temporary directory, removed by `stop()`.
+   */
   store?: 'sql' | 'memory';
   /** Directory of the embedded store; default `./.posthorn`. One process at a time. */
   dataDir?: string;
+  /**
+   * PostgreSQL 14 or later instead of the embedded store: `postgres://user:password@host:5432/database`. Any number of
+   * processes may name the same one; give them all the same `masterKey`.
+   */
+  databaseUrl?: string;
+  /** With `databaseUrl`: the schema of all tables; default `posthorn`. */
+  databaseSchema?: string;
+  /** With `databaseUrl`: connections at most, 2 to 200; default 10. */
+  databasePoolSize?: number;
+  /** With `databaseUrl`: longest that one statement may take, 500 to 600,000 ms; default 10,000. */
+  databaseTimeoutMs?: number;
+  /** With `databaseUrl`: after so long without a sign of life others take this process's work over, 2,000 to 600,000 ms; default 30,000. */
+  leaseMs?: number;
+  /**
+   * Takes events from the table `posthorn_outbox` of your own SQLite database, where `emit` of `posthorn/outbox` puts
+   * them inside your transactions: your better-sqlite3 database, or the path of its file.
+   */
+  outbox?: string | Database;
   /** Seals signing secrets: at least 32 characters; several, newest first, to change it. Default: a key file beside the data. */
   masterKey?: string | readonly string[];
   /** API key with every right for {@link Posthorn.handler}; at least 32 characters. Default none: make keys with `createKey`. */
@@ -43,6 +65,8 @@ export interface PosthornOptions<Types extends Catalogue = Catalogue> {
   disableAfter?: { failures: number; withinMs: number } | null;
   /** Days for which events and attempts are kept; 0 = for ever; default 30. */
   retentionDays?: number;
+  /** Days after which the data of events is forgotten while their history stays; 0 (default) = with the events. */
+  payloadRetentionDays?: number;
   /** Lets subscriptions have `http://` URLs; default false. */
   allowHttp?: boolean;
   /** Lets subscriptions be on this machine and in private networks, on any port, over http; default false. For development. */
@@ -72,18 +96,20 @@ const DAY_MS = 86_400_000;
 const PRIVATE_NETWORKS = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
 
 const known = new Set<keyof PosthornOptions>([
+  ...(['databaseUrl', 'databaseSchema', 'databasePoolSize', 'databaseTimeoutMs', 'leaseMs'] as const),
   ...(['store', 'dataDir', 'masterKey', 'operatorKey', 'wireFormat', 'retry', 'timeoutMs', 'concurrency'] as const),
   ...([
     'graceMs',
     'disableAfter',
     'retentionDays',
+    'payloadRetentionDays',
     'allowHttp',
     'allowPrivateUrls',
     'allowPorts',
     'events',
     'catalogue',
   ] as const),
-  ...(['logger', 'drainMs'] as const),
+  ...(['logger', 'drainMs', 'outbox'] as const),
 ]);
 
 /** Options as settings. Throws ConfigError that names the option and says what to give. */
@@ -96,6 +122,10 @@ export function prepare(options: PosthornOptions): Prepared {
   within('timeoutMs', options.timeoutMs, 100, 60_000);
   within('concurrency', options.concurrency, 1, 1_000);
   within('retentionDays', options.retentionDays, 0, 36_500);
+  within('payloadRetentionDays', options.payloadRetentionDays, 0, 36_500);
+  within('databasePoolSize', options.databasePoolSize, 2, 200);
+  within('databaseTimeoutMs', options.databaseTimeoutMs, 500, 600_000);
+  within('leaseMs', options.leaseMs, 2_000, 600_000);
   within('drainMs', options.drainMs, 0, 600_000);
   if (disableAfter !== null) {
     within('disableAfter.failures', disableAfter.failures, 1, 10_000);
@@ -106,14 +136,20 @@ export function prepare(options: PosthornOptions): Prepared {
   });
   oneOf('store', store, ['sql', 'memory']);
   oneOf('catalogue', options.catalogue ?? 'open', ['open', 'closed']);
+  const { outbox } = options;
+  if (outbox !== undefined && (typeof outbox === 'string' ? outbox === '' : typeof outbox?.prepare !== 'function')) {
+    throw new ConfigError('outbox: is no database; give a path, or a Database of better-sqlite3');
+  }
 
   const flags: Record<string, string> = {};
-  const { masterKey, operatorKey, wireFormat } = options;
+  const { masterKey, operatorKey, wireFormat, databaseUrl, databaseSchema } = options;
   if (masterKey !== undefined) flags.masterKey = typeof masterKey === 'string' ? masterKey : masterKey.join(',');
   if (operatorKey !== undefined) flags.operatorKey = operatorKey;
   if (wireFormat !== undefined) {
     flags.wireFormat = typeof wireFormat === 'string' ? wireFormat : JSON.stringify(wireFormat);
   }
+  if (databaseUrl !== undefined) flags.databaseUrl = databaseUrl;
+  if (databaseSchema !== undefined) flags.databaseSchema = databaseSchema;
   const defaults = loadConfig({ mode: 'serve', flags, env: {}, file: null });
   const isPrivate = options.allowPrivateUrls ?? false;
   const config: Config = {
@@ -122,8 +158,13 @@ export function prepare(options: PosthornOptions): Prepared {
     timeoutMs: options.timeoutMs ?? defaults.timeoutMs,
     concurrency: options.concurrency ?? defaults.concurrency,
     retentionDays: options.retentionDays ?? defaults.retentionDays,
+    payloadRetentionDays: options.payloadRetentionDays ?? defaults.payloadRetentionDays,
+    databasePoolSize: options.databasePoolSize ?? defaults.databasePoolSize,
+    databaseTimeoutMs: options.databaseTimeoutMs ?? defaults.databaseTimeoutMs,
+    leaseMs: options.leaseMs ?? defaults.leaseMs,
     drainMs: options.drainMs ?? defaults.drainMs,
     catalogue: options.catalogue ?? 'open',
+    outboxFile: typeof options.outbox === 'string' ? resolve(options.outbox) : null,
     disableAfter,
     allowHttp: isPrivate || (options.allowHttp ?? false),
     allowLoopback: isPrivate,
@@ -135,6 +176,7 @@ export function prepare(options: PosthornOptions): Prepared {
   if (store === 'sql') {
     return { config: { ...config, dataDir: resolve(options.dataDir ?? './.posthorn') }, graceMs, cleanUp: () => {} };
   }
+  if (databaseUrl !== undefined) throw new ConfigError('databaseUrl: goes with store "sql"; leave it out for "memory"');
   if (options.dataDir !== undefined) throw new ConfigError('dataDir: goes with store "sql"; leave it out for "memory"');
   // Nothing is on disk before the start: who never starts it need not stop it.
   const dataDir = join(tmpdir(), `posthorn-${randomUUID()}`);

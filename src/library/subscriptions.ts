@@ -1,4 +1,5 @@
 import type { Engine } from '../delivery/engine.ts';
+import { known } from '../delivery/known.ts';
 import { publicEndpointId } from '../delivery/message.ts';
 import { notFound } from '../errors.ts';
 import type { Endpoint } from '../model/endpoint.ts';
@@ -161,7 +162,7 @@ export class Subscriptions {
   ): Promise<Result<Subscription>> {
     return attempt(
       async () => {
-        const endpoint = this.#engine.endpoints.find(id);
+        const endpoint = await known(this.#engine, () => this.#engine.endpoints.find(id));
         if (!endpoint) throw notFound('subscription', id);
         return toSubscription(await work(endpoint));
       },

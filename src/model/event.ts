@@ -7,7 +7,7 @@ export interface Event {
   /** The publisher's own id, where it gave one; shown instead of `evt_…` everywhere, and in `webhook-id`. */
   ownId: string | null;
   type: string;
-  /** JSON text exactly as the publisher sent it. */
+  /** JSON text exactly as the publisher sent it; '' once it is forgotten, past the retention of payloads. */
   data: string;
   /** Epoch ms; when it happened at the publisher's. */
   occurredAt: number;

@@ -62,7 +62,12 @@ export function createKeyRing(masterKeys: readonly string[]): KeyRing {
       if (version !== VERSION || keyId === undefined || body === undefined)
         throw new Error('This is not a sealed text.');
       const key = keys.find((candidate) => candidate.id === keyId);
-      if (!key) throw new Error(`No master key of the ring opens this (it was sealed with the key ${keyId}).`);
+      if (!key) {
+        throw new Error(
+          `The master key does not open this store: it was sealed with another one (id ${keyId}). ` +
+            'Set POSTHORN_MASTER_KEY to the key that it was made with; all nodes have the same.',
+        );
+      }
       const bytes = Buffer.from(body, 'base64url');
       const decipher = createDecipheriv('aes-256-gcm', key.bytes, bytes.subarray(0, IV_BYTES), {
         authTagLength: TAG_BYTES,

@@ -4,6 +4,7 @@ import type { Endpoint } from '../model/endpoint.ts';
 import type { Event } from '../model/event.ts';
 import type { Id } from '../model/id.ts';
 import type { ApiKey, EventType, Member, Plan, Session, Tenant } from '../model/tenant.ts';
+import type { OutboxSource } from './outbox.ts';
 
 /**
  * The port to durable storage. Every verb is one whole transaction; a promise resolves only after it is durable
@@ -30,6 +31,8 @@ export interface Store {
   listen(listener: StoreListener): void;
   /** What the nodes of one database share; null for the embedded store, which has one. */
   readonly cluster: Cluster | null;
+  /** Where applications that share this database leave events; null for the embedded store, which nobody shares. */
+  readonly outbox: OutboxSource | null;
 
   // The way of a delivery: hand-written, batched in group commits, measured in bench/.
 
@@ -70,10 +73,16 @@ export interface Store {
   acknowledge(tenantId: string, deliveryId: Id, now: number): Promise<boolean>;
   /**
    * Deletes one slice of events older than `before` (epoch ms) with their deliveries, attempts and idempotency keys;
-   * events with an open delivery stay. Resolves to the number of events deleted: 0 = all done.
+   * events with an open delivery stay. Resolves to the number of events deleted, where very many went at once about so
+   * many: 0 = all done.
    * `beforeOf`: tenants whose events have another limit than `before`; null = theirs stay.
    */
   prune(request: { before: number; limit: number; beforeOf: ReadonlyMap<string, number | null> }): Promise<number>;
+  /**
+   * Forgets the data of one slice of events older than `before` (epoch ms) that have no open delivery; their history
+   * stays. Resolves to the number of events whose data went: 0 = all done.
+   */
+  prunePayloads(request: { before: number; limit: number }): Promise<number>;
 
   // Records people edit and read: written once for every dialect.
 

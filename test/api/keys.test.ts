@@ -15,6 +15,7 @@ function keyTable() {
   const touched: { id: string; lastUsedAt: number }[][] = [];
   const apiKeys: Store['apiKeys'] = {
     all: async () => rows.map((row) => ({ ...row })),
+    get: async (id) => rows.find((row) => row.id === id) ?? null,
     create: async (row) => void rows.push({ ...row }),
     revoke: async (id, now) => void rows.filter((row) => row.id === id).forEach((row) => (row.revokedAt = now)),
     touch: async (uses) => void touched.push([...uses]),

@@ -59,9 +59,6 @@ async function boot(path: string, options: Partial<EngineOptions>, change: (stor
     dataDir: path,
     keyRing: createKeyRing(['a master key for these tests only']),
     now,
-    onRestart: () => {
-      engine.leasesLost();
-    },
   });
   await store.open({ migrate: true, now: now() });
   const sender = createSender({ policy });

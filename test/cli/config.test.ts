@@ -87,8 +87,70 @@ const cases: Record<
     bad: [['a\0b', /holds a zero byte/]],
   },
   databaseUrl: {
-    good: [['', { databaseUrl: null }]],
-    bad: [['postgres://me:hunter2@db/x', /PostgreSQL is not built in yet; unset it/]],
+    good: [
+      ['', { databaseUrl: null }],
+      ['postgres://me:hunter2@db/x', { databaseUrl: 'postgres://me:hunter2@db/x' }],
+      ['postgresql://me:p%23%2F@[::1]:6432/x', { databaseUrl: 'postgresql://me:p%23%2F@[::1]:6432/x' }],
+      ['postgres://me@/x?host=/run/postgresql', { databaseUrl: 'postgres://me@localhost/x?host=/run/postgresql' }],
+      ['postgres:///x', { databaseUrl: 'postgres:///x' }],
+      ['postgres://db/x?sslmode=verify-full', { databaseUrl: 'postgres://db/x?sslmode=verify-full' }],
+      ['postgres://db/x?sslmode=require', { databaseUrl: 'postgres://db/x?sslmode=require&uselibpqcompat=true' }],
+    ],
+    bad: [
+      ['mysql://me:hunter2@db/x', /is not the URL of a PostgreSQL database; give one such as postgres:/],
+      ['db.internal', /is not the URL of a PostgreSQL database/],
+      ['postgres://me:hunter2@db', /names no database; write its name behind the host/],
+      ['postgres://me:hunter2@db/', /names no database/],
+      ['postgres://me:hunter2#1@db/x', /holds a #; write it %23/],
+      ['postgres://me:hunter2%@db/x', /holds a % that begins no code; write it %25/],
+      ['postgres://me:hunter2 @db/x', /holds a space; write it %20/],
+      ['postgres://me:hunter2@db:x/x', /is not a valid URL; .* with : \/ \? # @ in the password written %3A/],
+      ['postgres://me:hunter2/@db/x', /is not a valid URL/],
+      [
+        'postgres://me:hunter2@one:5432,two:5432/x',
+        /names several hosts; give one name that always leads to the primary/,
+      ],
+      ['postgres://me:hunter2@db/x?schema=app', /names a schema; leave that out and set POSTHORN_DATABASE_SCHEMA/],
+      [
+        'postgres://me:hunter2@db/x?pool_max=3',
+        /has the parameter pool_max, which Posthorn does not take; leave it out/,
+      ],
+      [
+        'postgres://me:hunter2@db/x?sslmode=prefer',
+        /an sslmode that is unknown here; give one of disable, no-verify, require/,
+      ],
+      [
+        'postgres://me:hunter2@db/x?sslmode=verify-ca',
+        /without a certificate to check against; add sslrootcert=<file>/,
+      ],
+      [
+        `postgres://me:hunter2@db/x?sslrootcert=${join(folder, 'none')}`,
+        /has an sslrootcert that does not work: there is no file/,
+      ],
+    ],
+  },
+  databaseSchema: {
+    good: [['hooks_2', { databaseSchema: 'hooks_2' }]],
+    bad: [
+      ['My-Schema', /is not a name that fits; give at most 41 small letters, digits and _/],
+      ['x'.repeat(42), /is not a name that fits/],
+      ['pg_hooks', /is a name of PostgreSQL's own/],
+    ],
+  },
+  databasePoolSize: { good: [['50', { databasePoolSize: 50 }]], bad: [['1', /whole number from 2 to 200/]] },
+  databaseTimeout: { good: [['1m', { databaseTimeoutMs: 60_000 }]], bad: [['100ms', /a duration from 500ms to 10m/]] },
+  outboxFile: { good: [['./app.db', { outboxFile: resolve('app.db') }]], bad: [['a\0b', /zero byte; give a path/]] },
+  lease: { good: [['5s', { leaseMs: 5_000 }]], bad: [['1s', /a duration from 2s to 10m/]] },
+  role: {
+    good: [
+      ['api,deliver', { role: { api: true, deliver: true } }],
+      ['deliver, api', { role: { api: true, deliver: true } }],
+    ],
+    bad: [
+      ['worker', /"worker" is unknown; give one of api, deliver/],
+      [',', /names nothing to do; give api, deliver, or api,deliver/],
+      ['api', /an embedded store has one process, which does everything; leave it out, or set POSTHORN_DATABASE_URL/],
+    ],
   },
   retentionDays: {
     good: [
@@ -100,6 +162,7 @@ const cases: Record<
       ['forever', /whole number/],
     ],
   },
+  payloadRetentionDays: { good: [['7', { payloadRetentionDays: 7 }]], bad: [['7d', /whole number/]] },
   operatorKey: {
     good: [[longKey, { operatorKey: longKey }]],
     bad: [
@@ -238,6 +301,7 @@ describe.each(settings.map((setting) => ({ setting, title: setting.name })))('$t
       expect(problem.startsWith(`${setting.name}: `)).toBe(true);
       expect(problem).not.toMatch(/[\r\n]/);
       if (setting.secret) expect(problem).not.toContain(text);
+      expect(problem).not.toContain('hunter2');
       expect(problemOf(() => loadConfig({ mode: 'serve', flags: { [setting.key]: text }, env: {}, file: null }))).toBe(
         problem.replace(setting.name, setting.flag),
       );
@@ -303,6 +367,12 @@ describe('the modes', () => {
     expect(load(env, 'dev').operatorKey).toBe('a'.repeat(16));
     expect(problemOf(() => load(env))).toMatch(/has 16 characters/);
   });
+});
+
+test('a node of a cluster may have one role alone', () => {
+  const env = { POSTHORN_DATABASE_URL: 'postgres://db/posthorn' };
+  expect(load({ ...env, POSTHORN_ROLE: 'api' }).role).toEqual({ api: true, deliver: false });
+  expect(load({ ...env, POSTHORN_ROLE: 'deliver' }).role).toEqual({ api: false, deliver: true });
 });
 
 describe('where a setting comes from', () => {

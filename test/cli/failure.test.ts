@@ -91,16 +91,16 @@ describe('a store that lacks migrations', () => {
     );
 
   test('is told with their number and the directory that was given', () => {
-    expect(describeFailure(explainStoreFailure(lacking(1), undefined))).toBe(
+    expect(describeFailure(explainStoreFailure(lacking(1), {}))).toBe(
       'The store in /data needs 1 migration: run `posthorn migrate` with the same settings first.',
     );
-    expect(describeFailure(explainStoreFailure(lacking(2), "/it's here"))).toBe(
+    expect(describeFailure(explainStoreFailure(lacking(2), { dataDir: "/it's here" }))).toBe(
       "The store in /data needs 2 migrations: run `posthorn migrate --data-dir '/it'\\''s here'` with the same settings first.",
     );
   });
 
   test('is not what other errors are taken for', () => {
     const other = new PosthornError('STORE_UNAVAILABLE');
-    expect(explainStoreFailure(other, '/data')).toBe(other);
+    expect(explainStoreFailure(other, { dataDir: '/data' })).toBe(other);
   });
 });

@@ -128,7 +128,7 @@ describe.concurrent('a command written wrongly ends with exit code 2 and says wh
       /^posthorn: a personal key has the role of its member/,
     ],
     [['keys', 'create', '--expires', '2020-01-01'], /^posthorn: --expires: that time has gone by/],
-    [['keys', 'create', '--api-key', 'k', '--data-dir', 'd'], /^posthorn: --data-dir is for the store of a stopped/],
+    [['keys', 'create', '--api-key', 'k', '--data-dir', 'd'], /^posthorn: --data-dir is for making the key in the store itself/],
   ])('%j', async (argv, says) => {
     const { code, stdout, stderr } = await run(argv);
     expect(stderr).toMatch(says);
@@ -153,7 +153,7 @@ describe.concurrent('a setting that does not fit ends with exit code 1 and one l
     [
       ['serve'],
       { POSTHORN_DATABASE_URL: 'postgres://x' },
-      /^posthorn: POSTHORN_DATABASE_URL: PostgreSQL is not built in yet/,
+      /^posthorn: POSTHORN_DATABASE_URL: names no database; write its name behind the host/,
     ],
     [['serve'], { POSTHORN_DATADIR: 'x' }, /^posthorn: POSTHORN_DATADIR: .*did you mean POSTHORN_DATA_DIR\?/],
     [['migrate'], { POSTHORN_CONFIG: '/no/such/file' }, /^posthorn: configuration file: there is no file/],

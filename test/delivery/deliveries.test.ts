@@ -191,7 +191,7 @@ describe('changes whose answer was lost with the writer', () => {
       endpoints: {
         ...real.endpoints,
         create: (...args) => (isLost ? lost(real.endpoints.create(...args)) : real.endpoints.create(...args)),
-        update: (endpoint) => (isLost ? lost(real.endpoints.update(endpoint)) : real.endpoints.update(endpoint)),
+        update: (...args) => (isLost ? lost(real.endpoints.update(...args)) : real.endpoints.update(...args)),
         remove: (...args) => (isLost ? lost(real.endpoints.remove(...args)) : real.endpoints.remove(...args)),
       },
     }));

@@ -49,7 +49,7 @@ describe('room in memory', () => {
     const failing: Line[] = [];
     for (let i = 0; i < 200; i++) {
       const line = all.line('dead', `e${i}`, 10);
-      line.failed(10);
+      line.failed();
       failing.push(line);
       fill(all, line);
     }
@@ -130,17 +130,17 @@ describe('the limit of a line', () => {
   it("is halved by every failure down to a floor, and grows by one with every success up to the endpoint's own", () => {
     const line = lines().line('a', 'e', 64);
     for (const expected of [32, 16, 8, 4, 4]) {
-      line.failed(64);
+      line.failed();
       expect(line.limit).toBe(expected);
     }
-    for (let i = 0; i < 100; i++) line.succeeded(64);
+    for (let i = 0; i < 100; i++) line.succeeded();
     expect(line.limit).toBe(64);
     expect(line.failuresInRow).toBe(0);
   });
 
   it("never exceeds an endpoint's own limit below the floor", () => {
     const line = lines().line('a', 'e', 1);
-    line.failed(1);
+    line.failed();
     expect(line.limit).toBe(1);
   });
 });

@@ -43,6 +43,18 @@ describe('options', () => {
     expect(graceMs).toBe(86_400_000);
   });
 
+  it('databaseUrl takes the place of the data directory, and what is wrong with it is said without showing it', () => {
+    const databaseUrl = 'postgres://me:hunter2@db/x';
+    const { config } = prepare({ databaseUrl, databaseSchema: 'hooks', databasePoolSize: 4, leaseMs: 5_000 });
+    expect(config).toMatchObject({ databaseUrl, databaseSchema: 'hooks', databasePoolSize: 4, leaseMs: 5_000 });
+    expect(prepare({}).config).toMatchObject({ databaseUrl: null, databaseTimeoutMs: 10_000, payloadRetentionDays: 0 });
+    expect(() => prepare({ databaseUrl: 'mysql://me:hunter2@db/x' })).toThrow(
+      /^--database-url: is not the URL of a PostgreSQL database; (?!.*hunter2)/,
+    );
+    expect(() => prepare({ databaseUrl, store: 'memory' })).toThrow(/^databaseUrl: goes with store "sql"/);
+    expect(() => prepare({ databaseUrl, leaseMs: 10 })).toThrow(/^leaseMs: is 10; give a whole number from 2000/);
+  });
+
   it('a backoff grows by its factor up to its cap', () => {
     const { config, cleanUp } = prepare({ store: 'memory', retry: { attempts: 9, maxDelayMs: 60_000 } });
     cleanUp();

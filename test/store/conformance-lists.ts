@@ -102,7 +102,7 @@ export function describeLists(it: StoreIt): void {
       const endpoint = makeEndpoint({ ownId: 'hook-1' });
       await store.endpoints.create(endpoint);
       const id = await acceptOne(store, endpoint.id);
-      await store.endpoints.update({ ...endpoint, url: 'https://example.org/moved' });
+      await store.endpoints.update({ ...endpoint, url: 'https://example.org/moved' }, start);
       await store.endpoints.remove(tenantId, endpoint.id, start);
       const shown = { id, endpointOwnId: 'hook-1', endpointUrl: 'https://example.org/moved' };
       expect(await store.deliveries.get(tenantId, id)).toMatchObject(shown);

@@ -28,15 +28,38 @@ export function describeRecords(it: StoreIt): void {
     });
 
     it('tenants, the first creation counting', async ({ store }) => {
-      const { tenants } = store;
+      const { tenants, plans } = store;
+      for (const name of ['pro', 'free']) await plans.put(makePlan({ name }));
       const first = { id: 'a', name: 'A', wireFormat: 'grantex', plan: 'pro', createdAt: start };
       const second = { id: 'b', name: null, wireFormat: null, plan: null, createdAt: start };
-      await tenants.create(second);
-      await tenants.create(first);
-      await tenants.create({ ...first, name: 'Again', plan: null, createdAt: start + 1 });
+      expect(await tenants.create(second)).toBe('done');
+      expect(await tenants.create(first)).toBe('done');
+      expect(await tenants.create({ ...first, name: 'Again', plan: null, createdAt: start + 1 })).toBe('present');
+      expect(await tenants.update('b', { plan: 'free' })).toBe('done');
+      expect(await tenants.update('b', { name: 'B', wireFormat: { body: 'payload' } })).toBe('done');
+      expect(await tenants.update('b', {})).toBe('done');
       const after = { ...second, name: 'B', wireFormat: { body: 'payload' }, plan: 'free' };
-      await tenants.update({ ...after, createdAt: start + 9 });
       expect(await tenants.all()).toEqual([first, after]);
+      expect(await tenants.get('b')).toEqual(after);
+      expect(await tenants.get('c')).toBeNull();
+    });
+
+    it('tenants whose plan exists, as long as they have it', async ({ store }) => {
+      const { tenants, plans } = store;
+      await plans.put(makePlan({ name: 'pro' }));
+      const tenant = { id: 'a', name: null, wireFormat: null, plan: 'pro', createdAt: start };
+      expect(await tenants.create({ ...tenant, plan: 'none' })).toBe('no_plan');
+      expect(await tenants.get('a')).toBeNull();
+      expect(await tenants.create(tenant)).toBe('done');
+      expect(await tenants.update('a', { name: 'A', plan: 'none' })).toBe('no_plan');
+      expect(await tenants.get('a')).toEqual(tenant);
+      expect(await plans.remove('pro')).toBe(false);
+      expect(await plans.all()).toHaveLength(1);
+      await tenants.update('a', { plan: null });
+      // Whatever comes first, no tenant is left with a plan that is not there.
+      const [given, isRemoved] = await Promise.all([tenants.update('a', { plan: 'pro' }), plans.remove('pro')]);
+      expect(given === 'done').toBe(!isRemoved);
+      expect((await tenants.get('a'))!.plan).toBe(isRemoved ? null : 'pro');
     });
 
     it('keys by hash, with their uses and their first revocation', async ({ store }) => {
@@ -71,8 +94,8 @@ export function describeRecords(it: StoreIt): void {
       await plans.put({ ...after, createdAt: start + 1 });
       expect(await plans.all()).toEqual([after, { ...pro, isDefault: false }]);
       await plans.put(after);
-      await plans.remove('pro');
-      await plans.remove('unknown');
+      expect(await plans.remove('pro')).toBe(true);
+      expect(await plans.remove('unknown')).toBe(true);
       expect(await plans.all()).toEqual([after]);
     });
   });
@@ -83,15 +106,38 @@ export function describeRecords(it: StoreIt): void {
       const ada = makeMember({ email: 'ada@example.org' });
       const [bob, nameless] = [makeMember({ name: 'Bob' }), makeMember({ name: null, role: 'owner' })];
       const twin = { ...ada, id: newId(start) };
-      const results = await Promise.all([ada, bob, nameless, twin].map((member) => members.create(member)));
-      expect(results).toEqual([true, true, true, false]);
+      expect(await Promise.all([ada, bob, nameless].map((member) => members.create(member)))).toEqual([
+        true,
+        true,
+        true,
+      ]);
+      expect(await members.create(twin)).toBe(false);
       const other = { ...ada, id: newId(start), tenantId: 'other' };
       expect(await members.create(other)).toBe(true);
       const after = { ...bob, role: 'admin' as const, email: 'bob@example.org', updatedAt: start + 1 };
-      await members.update(after);
-      await members.update({ ...nameless, tenantId: 'other', name: 'Nobody' });
+      expect(await members.update(after, start)).toBe('done');
+      expect(await members.update({ ...nameless, tenantId: 'other', name: 'Nobody' }, start)).toBe('stale');
       expect(await members.all()).toEqual([ada, after, nameless, other]);
-      await expect(members.update({ ...after, email: ada.email })).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+      const twice = { ...after, email: ada.email };
+      await expect(members.update(twice, start + 1)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+      expect(await members.update({ ...after, name: 'Late' }, start)).toBe('stale');
+      expect(await members.get('acme', after.id)).toEqual(after);
+      expect(await members.get('other', after.id)).toBeNull();
+    });
+
+    it('with one owner at least, once there is one', async ({ store }) => {
+      const { members } = store;
+      const owners = [makeMember({ role: 'owner' }), makeMember({ role: 'owner' })];
+      const elsewhere = makeMember({ role: 'owner', tenantId: 'other' });
+      for (const member of [...owners, elsewhere]) await members.create(member);
+      const demoted = owners.map((owner) => ({ ...owner, role: 'admin' as const, updatedAt: start + 1 }));
+      const outcomes = await Promise.all(demoted.map((member) => members.update(member, start)));
+      expect(outcomes.toSorted()).toEqual(['done', 'last_owner']);
+      const last = owners[outcomes.indexOf('last_owner')]!;
+      expect(await members.remove('acme', last.id, start)).toBe('last_owner');
+      expect(await members.update({ ...last, name: 'The last', updatedAt: start + 2 }, start)).toBe('done');
+      expect(await members.remove('acme', owners[outcomes.indexOf('done')]!.id, start)).toBe('done');
+      expect(await members.all()).toHaveLength(2);
     });
 
     it('with their sessions, until these end', async ({ store }) => {

@@ -312,7 +312,7 @@ export function describeStore(name: string, factory: () => Promise<StoreUnderTes
         const done = await acceptOne(store, a);
         await store.settle(makeSettlement(done));
         const crashed = await underTest.afterCrash();
-        expect(await statusOf(id, crashed)).toBe('pending');
+        await expect.poll(() => statusOf(id, crashed)).toBe('pending');
         expect(await statusOf(done, crashed)).toBe('delivered');
         expect(await crashed.settle(makeSettlement(id))).toBe(false);
         expect((await crashed.claim(makeClaim({ now: Date.now() }))).deliveries.map((delivery) => delivery.id)).toEqual(

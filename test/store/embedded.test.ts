@@ -210,7 +210,7 @@ describe('the embedded store', () => {
       expect(alone.derive('pepper')).toEqual(before.derive('pepper'));
       await after.close();
 
-      await expect(create().open({ migrate: true, now: start })).rejects.toThrow(/No master key/);
+      await expect(create().open({ migrate: true, now: start })).rejects.toThrow(/master key does not open this store/);
       await open({ keyRing: alone }); // the failed one has let go of the directory
     });
   });
@@ -284,10 +284,15 @@ describe('the embedded store', () => {
       process.on('worker', remember);
       let onRestart = () => undefined as void;
       const restarted = new Promise<void>((resolve) => (onRestart = resolve));
-      const store = await open({
-        onRestart: () => {
+      const store = await open();
+      store.listen({
+        leasesLost: () => {
           onRestart();
         },
+        orphansFound: () => undefined,
+        recordsChanged: () => undefined,
+        placeChanged: () => undefined,
+        endpointPaused: () => undefined,
       });
       process.off('worker', remember);
       const id = await acceptOne(store, newId(start));

@@ -21,6 +21,7 @@ describe('the plans of the embedded store', () => {
 
   let plans: string[] = [];
   const driver: RecordDriver = {
+    eventsWithData: 'events',
     db: new Kysely<Tables>({
       dialect: {
         createAdapter: () => new SqliteAdapter(),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import Type from 'typebox';
 import type { EndpointInput } from '../../delivery/engine.ts';
+import { known } from '../../delivery/known.ts';
 import { beginningOf } from '../delivery-json.ts';
 import { badField, notFound } from '../../errors.ts';
 import { JsonText, route, type Route } from '../route.ts';
@@ -104,7 +105,8 @@ export const grantivaRoutes: readonly Route[] = [
     summary: 'Get a webhook',
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
     errors: ['NOT_FOUND'],
-    handle: ({ api, tenantId, params }) => webhookJson(api.engine.endpoints.get(tenantId, params.id)),
+    handle: async ({ api, tenantId, params }) =>
+      webhookJson(await known(api.engine, () => api.engine.endpoints.get(tenantId, params.id))),
   }),
   route({
     method: 'PATCH',
@@ -206,7 +208,7 @@ export const grantivaRoutes: readonly Route[] = [
     errors: ['NOT_FOUND'],
     async handle({ api, tenantId, params, query }) {
       const { deliveries } = api.engine;
-      const endpoint = api.engine.endpoints.get(tenantId, params.id);
+      const endpoint = await known(api.engine, () => api.engine.endpoints.get(tenantId, params.id));
       const { page = 1 } = query;
       const per = Math.min(query.per ?? DEFAULT_PER, MAX_PER);
       const offset = (page - 1) * per;
@@ -235,7 +237,7 @@ export const grantivaRoutes: readonly Route[] = [
     errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED', 'PLAN_LIMIT_EXCEEDED'],
     async handle({ api, tenantId, params }) {
       const { deliveries, endpoints } = api.engine;
-      const endpoint = endpoints.get(tenantId, params.id);
+      const endpoint = await known(api.engine, () => endpoints.get(tenantId, params.id));
       const { delivery } = await deliveries.get(tenantId, params.deliveryId);
       if (delivery.endpointId !== endpoint.id) throw notFound('delivery', params.deliveryId);
       return retriedJson(await deliveries.redeliver(tenantId, params.deliveryId));

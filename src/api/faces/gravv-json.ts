@@ -79,7 +79,7 @@ export const Detail = Type.Object(
     ...shown,
     event_id: Type.String({ description: 'As in the payload.' }),
     request_headers: headers,
-    payload: Type.Unknown({ description: 'The body that is sent.' }),
+    payload: Type.Unknown({ description: 'The body that is sent; null once the payload is past its retention.' }),
     response_headers: headers,
     response_body: responseBody,
     attempts: Type.Integer({ description: 'Attempts made so far.' }),

@@ -100,7 +100,7 @@ export const gravvRoutes: readonly Route[] = [
         retries: (endpoint.retryScheduleMs ?? api.retryScheduleMs).length,
       });
       const text = JSON.stringify(detail);
-      return new JsonText(`{"data":${text.slice(0, -1)},"payload":${request.body}},"error":null}`);
+      return new JsonText(`{"data":${text.slice(0, -1)},"payload":${request.body ?? 'null'}},"error":null}`);
     },
   }),
   route({

@@ -191,7 +191,7 @@ export class Accepting {
   #noteDue(deliveries: DeliveryColumns): void {
     if (deliveries.areAllLeased) return;
     deliveries.dueAt.forEach((dueAt, i) => {
-      if (dueAt !== null) this.#c.due.note(deliveries.tenantIds[i]!, deliveries.endpointIds[i]!, dueAt);
+      if (dueAt !== null) this.#c.noteDue(deliveries.tenantIds[i]!, deliveries.endpointIds[i]!, dueAt);
     });
   }
 

@@ -125,28 +125,29 @@ export class Claiming {
   async #claimRing(into: Taken, request: ClaimRequest): Promise<boolean> {
     const { due } = this.#c;
     if (this.#isStale || performance.now() - this.#filledAt >= REFILL_MS) await this.#fill();
-    const except = new Set(request.except);
+    const takenOf = new Map<DueLine, number>();
     let left = request.limit;
-    let wasCut = false;
-    for (let round = 0; round < ROUNDS && left > 0; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const shares = new Map<DueLine, Share & { line: DueLine }>();
-      wasCut = due.handOut(request.now, { limit: left, perEndpoint: request.perEndpoint, except }, (line, count) => {
-        const share = shares.get(line);
-        if (share) share.count += count;
-        else shares.set(line, { line, count });
-        return count;
+      const wasCut = due.handOut(request.now, { ...request, limit: left }, (line, count) => {
+        const share = shares.get(line) ?? { line, count: 0 };
+        const room = request.perEndpoint - (takenOf.get(line) ?? 0) - share.count;
+        const more = Math.min(count, room);
+        share.count += more;
+        if (share.count > 0) shares.set(line, share);
+        return more;
       });
-      if (shares.size === 0) return false;
+      if (shares.size === 0) return wasCut;
       const asked = [...shares.values()];
       const taken = await this.#take(into, asked, request.now);
-      const exhausted = asked.filter(({ count }, i) => taken[i]! < count).map(({ line }) => line);
+      asked.forEach(({ line }, i) => takenOf.set(line, (takenOf.get(line) ?? 0) + taken[i]!));
       left -= taken.reduce((sum, count) => sum + count, 0);
       if (into.isFull) return true;
-      await this.#exhaust(exhausted);
-      if (exhausted.length === 0) return wasCut;
-      for (const { line } of asked) except.add(line.endpointId);
+      const exhausted = asked.filter(({ count }, i) => taken[i]! < count);
+      await this.#exhaust(exhausted.map(({ line }) => line));
+      if (left === 0 || exhausted.length === 0) return wasCut;
     }
-    return wasCut;
+    return true;
   }
 
   /** Leases these shares; resolves to how many of each there were. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import type { Statement } from '../records/driver.ts';
@@ -12,7 +13,15 @@ const IDLE_MS = 60_000;
 const IDLE_IN_TRANSACTION_MS = 60_000;
 /** Tries of a statement that lost against another transaction. */
 const TRIES = 5;
+/** The share of the connections that is kept for lists and look-ups: a long one must not hold up a delivery. */
+const OTHERS = 0.4;
 const INT8 = 20;
+/**
+ * Named statements and transactions find every row by an index. Left to itself the planner reads the whole table of open
+ * deliveries while that is small, compares each row with each that is to be settled, and keeps that plan when the table
+ * has grown: measured at 190 µs a delivery instead of 40.
+ */
+const BY_INDEX = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' };
 
 export interface ConnectionOptions {
   /** `postgres://…`, with whatever libpq reads in it (`sslmode`, `sslrootcert`). */
@@ -47,27 +56,15 @@ export interface Run {
  */
 export class Connections {
   readonly #o: ConnectionOptions;
-  readonly #pool: Pool;
   readonly #quoted: string;
   /** SQL in this database's schema, of named statements. */
-  readonly #texts = new Map<string, string>();
+  readonly #texts = new Map<string, { name: string; text: string }>();
+  #pools: { named: Pool; others: Pool } | null = null;
   #prepares = true;
 
   constructor(options: ConnectionOptions) {
     this.#o = options;
     this.#quoted = `"${options.schema.replaceAll('"', '""')}".`;
-    this.#pool = new pg.Pool({
-      ...clientOptions(options),
-      max: options.poolSize,
-      idleTimeoutMillis: IDLE_MS,
-      allowExitOnIdle: true,
-    });
-    this.#pool.on('error', (error) => {
-      options.onFault(error);
-    });
-    this.#pool.on('connect', (client) => {
-      prepareSession(client, options);
-    });
   }
 
   get schema(): string {
@@ -85,14 +82,23 @@ export class Connections {
       try {
         return await this.raw<Row>(statement);
       } catch (error) {
-        if (left === 1 || !(isRepeatable(error) || this.#unprepared(error))) throw toStoreError(error);
+        if (left === 1 || !isRepeatable(error)) throw toStoreError(error);
       }
     }
   }
 
   /** The same once, with the error as the driver throws it. */
   async raw<Row extends QueryResultRow = QueryResultRow>(statement: NamedStatement): Promise<Answer<Row>> {
-    const client = await this.#connect();
+    try {
+      return await this.#once<Row>(statement);
+    } catch (error) {
+      if (!this.#unprepared(error)) throw error;
+      return this.#once<Row>(statement);
+    }
+  }
+
+  async #once<Row extends QueryResultRow>(statement: NamedStatement): Promise<Answer<Row>> {
+    const client = await this.#connect(statement.name === undefined ? 'others' : 'named');
     let fault: unknown;
     try {
       return await this.#run<Row>(client, statement);
@@ -110,14 +116,23 @@ export class Connections {
       try {
         return await this.rawTransaction(work);
       } catch (error) {
-        if (left === 1 || !(isRepeatable(error) || this.#unprepared(error))) throw toStoreError(error);
+        if (left === 1 || !isRepeatable(error)) throw toStoreError(error);
       }
     }
   }
 
   /** The same once, with the error as the driver throws it. */
   async rawTransaction<Result>(work: (run: Run) => Promise<Result>): Promise<Result> {
-    const client = await this.#connect();
+    try {
+      return await this.#transactionOnce(work);
+    } catch (error) {
+      if (!this.#unprepared(error)) throw error;
+      return this.#transactionOnce(work);
+    }
+  }
+
+  async #transactionOnce<Result>(work: (run: Run) => Promise<Result>): Promise<Result> {
+    const client = await this.#connect('named');
     let fault: unknown;
     try {
       await client.query('BEGIN');
@@ -144,32 +159,76 @@ export class Connections {
     return client;
   }
 
+  /** Ends all connections; the next statement makes new ones. */
   async end(): Promise<void> {
-    await this.#pool.end();
+    const pools = this.#pools;
+    this.#pools = null;
+    await Promise.all([pools?.named.end(), pools?.others.end()]);
   }
 
-  async #connect(): Promise<PoolClient> {
+  async #connect(kind: 'named' | 'others'): Promise<PoolClient> {
+    const { poolSize } = this.#o;
+    const others = Math.max(1, Math.floor(poolSize * OTHERS));
+    this.#pools ??= {
+      named: this.#pool(poolSize - others, { ...session(this.#o), ...BY_INDEX }),
+      others: this.#pool(others, session(this.#o)),
+    };
     try {
-      return await this.#pool.connect();
+      return await this.#pools[kind].connect();
     } catch (error) {
       throw neverSent(error);
     }
+  }
+
+  #pool(max: number, settings: Readonly<Record<string, string>>): Pool {
+    const sql = Object.entries(settings)
+      .map(([name, value]) => `SET ${name} = ${value}`)
+      .join('; ');
+    const pool = new pg.Pool({
+      ...clientOptions(this.#o),
+      max,
+      idleTimeoutMillis: IDLE_MS,
+      allowExitOnIdle: true,
+    });
+    pool.on('error', (error) => {
+      this.#o.onFault(error);
+    });
+    pool.on('connect', (client) => {
+      // While it is in use the pool does not listen: the query under way fails, which is word enough.
+      client.on('error', () => undefined);
+      // By a statement, not at start-up: poolers refuse start-up parameters that they do not know.
+      client.query(sql).catch(() => undefined);
+    });
+    return pool;
   }
 
   async #run<Row extends QueryResultRow>(
     client: PoolClient,
     { name, sql, parameters }: NamedStatement,
   ): Promise<Answer<Row>> {
-    let text = name === undefined ? this.inSchema(sql) : this.#texts.get(name);
-    if (text === undefined) this.#texts.set(name!, (text = this.inSchema(sql)));
     const values = parameters as unknown[];
+    const named = name === undefined ? { text: this.inSchema(sql) } : this.#named(name, sql);
     const { rows, rowCount } = await client.query<Row>(
-      name !== undefined && this.#prepares ? { name: `posthorn_${name}`, text, values } : { text, values },
+      this.#prepares ? { ...named, values } : { text: named.text, values },
     );
     return { rows, rowCount: rowCount ?? 0 };
   }
 
-  /** True where the fault is a pooler that keeps no prepared statements: from now on there are none. */
+  /**
+   * The statement's name on the server tells its text, too: connections of a pooler are shared with other schemas and other
+   * releases, whose statements have the same names.
+   */
+  #named(name: string, sql: string): { name: string; text: string } {
+    let named = this.#texts.get(name);
+    if (named === undefined) {
+      const text = this.inSchema(sql);
+      const digest = createHash('sha256').update(text).digest('base64url').slice(0, 8);
+      this.#texts.set(name, (named = { name: `posthorn_${name}_${digest}`, text }));
+    }
+    return named;
+  }
+
+  /** True where the fault is a pooler that keeps no prepared statements: from now on there are none. Nothing was done then. */
   #unprepared(error: unknown): boolean {
     if (!isUnprepared(error)) return false;
     this.#prepares = false;
@@ -192,25 +251,11 @@ function clientOptions({ url, statementTimeoutMs }: ConnectionOptions): pg.Clien
   };
 }
 
-/**
- * Set by a statement, not at start-up: poolers refuse start-up parameters that they do not know.
- *
- * Every statement of ours finds its rows by an index. Left to itself the planner reads the whole table of open deliveries
- * while that is small, joins it with what is to be settled by comparing each with each, and keeps that plan when the table
- * has grown: measured at 190 µs a delivery instead of 50.
- */
-function prepareSession(client: PoolClient, { statementTimeoutMs }: ConnectionOptions): void {
-  const session = {
-    statement_timeout: statementTimeoutMs,
-    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
-    enable_seqscan: 'off',
-    enable_hashjoin: 'off',
-    enable_mergejoin: 'off',
+function session({ statementTimeoutMs }: ConnectionOptions): Record<string, string> {
+  return {
+    statement_timeout: String(statementTimeoutMs),
+    idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
   };
-  const sql = Object.entries(session)
-    .map(([name, value]) => `SET ${name} = ${value}`)
-    .join('; ');
-  client.query(sql).catch(() => undefined);
 }
 
 /** A connection that failed without a word of the server's is not used again. */

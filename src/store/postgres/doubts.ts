@@ -106,7 +106,7 @@ export class Doubts {
                 RETURNING d.tenant_id, d.endpoint_id`,
           parameters: [asciiArray(deliveries.tenantIds), asciiArray(deliveries.ids), node, now],
         });
-        for (const row of rows) this.#c.due.note(row.tenant_id, row.endpoint_id, now);
+        for (const row of rows) this.#c.noteDue(row.tenant_id, row.endpoint_id, now);
         batch.until ??= performance.now() + LATE_COMMIT_MS;
         if (performance.now() >= batch.until) this.#givenUp.delete(batch);
       } catch {

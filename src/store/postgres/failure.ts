@@ -84,7 +84,7 @@ export function toStoreError(error: unknown): Error {
     return failed('STORE_UNAVAILABLE', 'The database is read-only now (a standby?). Nothing was stored; try again.');
   }
   if (state === '42501')
-    return failed('STORE_UNAVAILABLE', `The database refuses: ${message}. Grant what docs/scale.md lists.`);
+    return failed('STORE_UNAVAILABLE', `The database refuses: ${message}. Grant what docs/postgres.md lists.`);
   const passes =
     state === null ? isConnectionFault(error) : PASSING.test(state) || REPEATABLE.has(state) || isUnprepared(error);
   if (passes) {

@@ -4,6 +4,7 @@ import type { Id } from '../../model/id.ts';
 import type { FanOutSlice, NewDelivery } from '../store.ts';
 import { DeliveryColumns } from './accept.ts';
 import type { Context } from './context.ts';
+import { holdHistory } from './prune-locks.ts';
 
 const COLUMNS = `(tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at, size)`;
 /** `$1` is the lease; `$2` to `$10` are the columns of {@link DeliveryColumns}. */
@@ -73,6 +74,7 @@ export class FanningOut {
   /** An event's row is locked meanwhile: two replays at once must not send twice. */
   async add(tenantId: string, eventId: Id, wanted: readonly NewDelivery[], now: number): Promise<Id[]> {
     const columns = await this.#c.connections.transaction(async (run) => {
+      await run(holdHistory);
       const [event] = (
         await run<{ fan_out_after: Id | null; size: number | null }>({
           sql: `SELECT e.fan_out_after,
@@ -130,7 +132,7 @@ export class FanningOut {
 
   #noteDue(columns: DeliveryColumns): void {
     columns.dueAt.forEach((dueAt, i) => {
-      if (dueAt !== null) this.#c.due.note(columns.tenantIds[i]!, columns.endpointIds[i]!, dueAt);
+      if (dueAt !== null) this.#c.noteDue(columns.tenantIds[i]!, columns.endpointIds[i]!, dueAt);
     });
   }
 }

@@ -5,6 +5,7 @@ import type { MoveRequest, RedeliverRequest } from '../store.ts';
 import { asciiArray, int8Array } from './binary-array.ts';
 import type { Run } from './connections.ts';
 import type { Context } from './context.ts';
+import { holdHistory } from './prune-locks.ts';
 
 /** What a redelivery can begin from, in each of the two tables. */
 const sources = sourcesOf('redeliver');
@@ -52,7 +53,7 @@ export class Moving {
       moved += slice;
       if (slice === 0 || moved >= limit) break;
     }
-    if (to === 'pending' && moved > 0) this.#c.due.note(tenantId, endpointId, now);
+    if (to === 'pending' && moved > 0) this.#c.noteDue(tenantId, endpointId, now);
     return moved;
   }
 
@@ -69,6 +70,7 @@ export class Moving {
   async redeliver(request: RedeliverRequest): Promise<Id[]> {
     const { tenantId, deliveryIds, dueAt, spacingMs } = request;
     const moved = await this.#c.connections.transaction(async (run) => {
+      await run(holdHistory);
       const found = await movable(run, tenantId, deliveryIds);
       const those = deliveryIds
         .filter((id) => found.has(id))
@@ -81,7 +83,7 @@ export class Moving {
       }
       return those;
     });
-    for (const one of moved) this.#c.due.note(tenantId, one.endpointId, one.dueAt);
+    for (const one of moved) this.#c.noteDue(tenantId, one.endpointId, one.dueAt);
     return moved.map(({ id }) => id);
   }
 

@@ -3,7 +3,7 @@ import type { CompiledQuery } from 'kysely';
 import type { ChangeOptions, RecordDriver } from '../records/driver.ts';
 import type { Tables } from '../records/tables.ts';
 import type { Connections, Run } from './connections.ts';
-import { tellStatements } from './nodes.ts';
+import { tellStatements } from './change-feed.ts';
 
 /** What the records need, on PostgreSQL. A change of several statements is a transaction; so is one that others hear of. */
 export function createRecordDriver(connections: Connections, node: () => number): RecordDriver {
@@ -31,7 +31,8 @@ export function createRecordDriver(connections: Connections, node: () => number)
     db,
     eventsWithData: 'events_with_data',
     async read(query) {
-      return (await connections.query(query.compile() as CompiledQuery<never>)).rows;
+      const { rows } = await connections.query(query.compile());
+      return rows as never;
     },
     change: (queries, options = {}) =>
       connections.transaction(async (run) => {

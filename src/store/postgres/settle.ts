@@ -29,7 +29,8 @@ const RETURNED_ATTEMPT = ATTEMPT_COLUMNS.split(', ')
   .map((column) => `s.${column}`)
   .join(', ');
 /** Which ones were ours, where that is not all of them: a join to find the others would compare each with each. */
-const OURS = 'SELECT CASE WHEN count(*) < (SELECT count(*) FROM s) THEN coalesce(array_agg(n::int), ARRAY[]::int[]) END AS ours FROM ours';
+const OURS =
+  'SELECT CASE WHEN count(*) < (SELECT count(*) FROM s) THEN coalesce(array_agg(n::int), ARRAY[]::int[]) END AS ours FROM ours';
 
 /** The usual end: delivered, with an attempt, and nothing else to say. */
 const DELIVERED = `WITH s AS (
@@ -182,16 +183,18 @@ export class Settling {
     if (tried.length === 0) return new Set();
     const { rows } = await this.#c.connections.query<{ delivery_id: Id }>({
       name: 'settle_written',
-      sql: `SELECT a.delivery_id FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::float8[])
-              AS s(tenant_id, delivery_id, number, started_at, duration_ms)
+      sql: `SELECT a.delivery_id FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::float8[], $6::int[], $7::text[])
+              AS s(tenant_id, delivery_id, number, started_at, duration_ms, succeeded, detail)
             JOIN posthorn.attempts a ON a.tenant_id = s.tenant_id AND a.delivery_id = s.delivery_id AND a.number = s.number
-              AND a.started_at = s.started_at AND a.duration_ms = s.duration_ms`,
+              AND a.started_at = s.started_at AND a.duration_ms = s.duration_ms AND a.succeeded = s.succeeded AND a.detail = s.detail`,
       parameters: [
         asciiArray(tried.map(({ tenantId }) => tenantId)),
         asciiArray(tried.map(({ deliveryId }) => deliveryId)),
         int4Array(tried.map(({ attempt }) => attempt!.number)),
         int8Array(tried.map(({ attempt }) => attempt!.startedAt)),
         float8Array(tried.map(({ attempt }) => attempt!.durationMs)),
+        int4Array(tried.map(({ attempt }) => Number(attempt!.succeeded))),
+        textArray(tried.map(({ attempt }) => attempt!.detail)),
       ],
     });
     return new Set(rows.map((row) => row.delivery_id));

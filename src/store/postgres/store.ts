@@ -5,6 +5,7 @@ import { checkMove, checkSettlement } from '../checks.ts';
 import { DueRing } from '../due.ts';
 import { createApiKeys } from '../records/api-keys.ts';
 import { createDeliveries } from '../records/deliveries.ts';
+import type { ChangeOptions } from '../records/driver.ts';
 import { createEndpoints, rewrapSecrets } from '../records/endpoints.ts';
 import { createEventTypes } from '../records/event-types.ts';
 import { createEvents } from '../records/events.ts';
@@ -18,13 +19,17 @@ import { Accepting } from './accept.ts';
 import { Claiming } from './claim.ts';
 import { Connections } from './connections.ts';
 import type { Context } from './context.ts';
+import { DueHint } from './due-hint.ts';
 import { FanningOut } from './fan-out.ts';
 import { Lane } from './lane.ts';
 import { refuseHalfMoved } from './moved.ts';
 import { Moving } from './moves.ts';
 import { Nodes } from './nodes.ts';
+import { createPostgresOutbox } from './outbox.ts';
+import { PartitionKeeper } from './partition-keeper.ts';
 import { prepareDatabase } from './prepare.ts';
 import { createPrune } from './prune.ts';
+import { createPrunePayloads } from './prune-payloads.ts';
 import { createRecordDriver } from './record-driver.ts';
 import { Settling } from './settle.ts';
 
@@ -74,7 +79,14 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
   });
   const nodes = new Nodes({ connections, delivers, leaseMs, name, listener: heard, onFault });
   const due = new DueRing();
-  const context: Context = { connections, due, node: () => nodes.number, now: () => nodes.now() };
+  const hint = new DueHint({ connections, delivers, hasOthers: () => nodes.place().count > 1 });
+  const context: Context = {
+    ...{ connections, due, node: () => nodes.number, now: () => nodes.now() },
+    noteDue(tenantId, endpointId, dueAt) {
+      due.note(tenantId, endpointId, dueAt);
+      hint.tell();
+    },
+  };
   const accepting = new Accepting(context);
   const settling = new Settling(context);
   const claiming = new Claiming(context);
@@ -86,14 +98,26 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
   const guarded: typeof driver = {
     ...driver,
     read: async (query) => (refuseUnlessOpen(), driver.read(query)),
-    change: async (queries, changeOptions) => (refuseUnlessOpen(), driver.change(queries, changeOptions)),
-    changeUnless: async (objections, queries, changeOptions) => (
-      refuseUnlessOpen(),
-      driver.changeUnless(objections, queries, changeOptions)
-    ),
+    change: (queries, changeOptions) => certain(changeOptions, () => driver.change(queries, changeOptions)),
+    changeUnless: (objections, queries, changeOptions) =>
+      certain(changeOptions, () => driver.changeUnless(objections, queries, changeOptions)),
   };
   const { unfinishedFanOuts: _, ...events } = createEvents(guarded);
   const prune = createPrune(connections);
+  const prunePayloads = createPrunePayloads(connections);
+  const partitions = new PartitionKeeper({ connections, now: context.now, onFault });
+
+  /** A change whose answer was lost may have been made all the same: then this node is told of it like the others. */
+  async function certain<Result>(of: ChangeOptions | undefined, change: () => Promise<Result>): Promise<Result> {
+    refuseUnlessOpen();
+    try {
+      return await change();
+    } catch (error) {
+      const isInDoubt = error instanceof PosthornError && error.code === 'STORE_UNAVAILABLE';
+      if (isInDoubt && of?.tell && state === 'open') listener?.recordsChanged(of.tell);
+      throw error;
+    }
+  }
 
   /** What the nodes report goes to the engine, and to what is remembered here. */
   function heard(): StoreListener {
@@ -162,6 +186,8 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
     state = 'closing';
     await Promise.all([acceptLane.idle(), settleLane.idle()]);
     accepting.close();
+    hint.stop();
+    await partitions.stop();
     await nodes.stop();
     await connections.end();
     state = 'closed';
@@ -241,6 +267,8 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
       whenOpen(() => fanningOut.add(tenantId, eventId, deliveries, at)),
     acknowledge: (tenantId, deliveryId, at) => whenOpen(() => moving.acknowledge(tenantId, deliveryId, at)),
     prune: (request) => whenOpen(() => prune(request)),
+    prunePayloads: (request) => whenOpen(() => prunePayloads(request)),
+    outbox: createPostgresOutbox({ connections, onHint: (hint) => nodes.onOutbox(hint) }),
     async rewrapSecrets() {
       return (await rewrapRoot()) + (await rewrapSecrets(driver, keyRing));
     },

@@ -218,6 +218,7 @@ function isNone(events: Events): boolean {
 /** Statuses are literals, not bound values: only so do partial indexes apply. */
 function isOneOf(column: string, statuses: readonly DeliveryStatus[]): RawBuilder<SqlBool> {
   const [first] = statuses;
+  if (first === undefined) return sql`1 = 0`;
   if (statuses.length === 1) return sql`${sql.ref(column)} = ${sql.lit(first)}`;
   return sql`${sql.ref(column)} in (${sql.join(statuses.map((one) => sql.lit(one)))})`;
 }

@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import type { CompiledQuery, Selectable } from 'kysely';
 import type { Endpoint } from '../../model/endpoint.ts';
+import type { Id } from '../../model/id.ts';
 import type { KeyRing } from '../seal.ts';
-import type { CreateEndpointOptions, CreateEndpointOutcome, Store } from '../store.ts';
+import type { CreateEndpointOptions, CreateEndpointOutcome, RecordChange, Store } from '../store.ts';
+import { absence } from './absence.ts';
 import type { RecordDriver } from './driver.ts';
 import type { Tables } from './tables.ts';
 
@@ -24,6 +26,9 @@ export function createEndpoints(
       .selectAll()
       .where((where) => where.or([where('expires_at', 'is', null), where('expires_at', '>', now())]))
       .orderBy('id', 'desc');
+
+  const present = (tenantId: string, id: Id) =>
+    db.selectFrom('endpoints').where('tenant_id', '=', tenantId).where('id', '=', id).where('deleted_at', 'is', null);
 
   const toEndpoint = (row: EndpointRow, secrets: readonly SecretRow[]): Endpoint => ({
     id: row.id,
@@ -172,36 +177,51 @@ export function createEndpoints(
       const objection = await changeUnless(
         objections.map(({ query }) => query),
         options.dedupe ? [...queries, ...keepKey(endpoint, options.dedupe, at)] : queries,
+        // Its tenant has a limit and idempotency keys, and no other tenant has the same id.
+        { tell: tell(tenantId, id), inTurn: [`endpoints:${tenantId}`, turn(id)] },
       );
       return objection ? objections[objection.index]!.outcome(objection.row) : { kind: 'created' };
     },
 
-    async update(endpoint) {
+    async update(endpoint, ifUpdatedAt) {
       const { tenantId, id } = endpoint;
-      await change([
-        db
-          .updateTable('endpoints')
-          .set(columns(endpoint))
-          .where('tenant_id', '=', tenantId)
-          .where('id', '=', id)
-          .where('deleted_at', 'is', null),
-        db.deleteFrom('secrets').where('tenant_id', '=', tenantId).where('endpoint_id', '=', id),
-        ...insertSecrets(endpoint),
-      ]);
+      const isStale = absence(db, present(tenantId, id).select('id').where('updated_at', '=', ifUpdatedAt));
+      const objection = await changeUnless(
+        [isStale],
+        [
+          db.updateTable('endpoints').set(columns(endpoint)).where('tenant_id', '=', tenantId).where('id', '=', id),
+          db.deleteFrom('secrets').where('tenant_id', '=', tenantId).where('endpoint_id', '=', id),
+          ...insertSecrets(endpoint),
+        ],
+        { tell: tell(tenantId, id), inTurn: [turn(id)] },
+      );
+      return objection === null;
     },
 
     async remove(tenantId, id, at) {
-      await change([
-        db
-          .updateTable('endpoints')
-          .set({ deleted_at: at, is_active: 0, updated_at: at })
-          .where('tenant_id', '=', tenantId)
-          .where('id', '=', id)
-          .where('deleted_at', 'is', null),
-        db.deleteFrom('secrets').where('tenant_id', '=', tenantId).where('endpoint_id', '=', id),
-      ]);
+      await change(
+        [
+          db
+            .updateTable('endpoints')
+            .set({ deleted_at: at, is_active: 0, updated_at: at })
+            .where('tenant_id', '=', tenantId)
+            .where('id', '=', id)
+            .where('deleted_at', 'is', null),
+          db.deleteFrom('secrets').where('tenant_id', '=', tenantId).where('endpoint_id', '=', id),
+        ],
+        { tell: tell(tenantId, id), inTurn: [turn(id)] },
+      );
     },
   };
+}
+
+/** Under which one endpoint is changed: one after the other. */
+function turn(id: Id): string {
+  return `endpoint:${id}`;
+}
+
+function tell(tenantId: string, id: Id): RecordChange[] {
+  return [{ kind: 'endpoint', tenantId, key: id }];
 }
 
 /** A query that finds a row where an endpoint cannot be stored, and what that means. */

@@ -1,8 +1,14 @@
 import type { PlanFeature } from '../../model/tenant.ts';
-import type { Store } from '../store.ts';
+import type { RecordChange, Store } from '../store.ts';
 import type { RecordDriver } from './driver.ts';
 
-export function createPlans({ db, read, change }: RecordDriver): Store['plans'] {
+/** Under which a plan is given to tenants, and taken away: one after the other. */
+export function planTurn(name: string): string {
+  return `plan:${name}`;
+}
+
+export function createPlans({ db, read, change, changeUnless }: RecordDriver): Store['plans'] {
+  const tell = (name: string): RecordChange[] => [{ kind: 'plan', tenantId: '', key: name }];
   return {
     async all() {
       const rows = await read(db.selectFrom('plans').selectAll().orderBy('name'));
@@ -31,10 +37,18 @@ export function createPlans({ db, read, change }: RecordDriver): Store['plans'] 
         .values({ name: plan.name, created_at: plan.createdAt, ...row })
         .onConflict((conflict) => conflict.column('name').doUpdateSet(row));
       const others = db.updateTable('plans').set({ is_default: 0 }).where('is_default', '=', 1);
-      await change(plan.isDefault ? [others.where('name', '!=', plan.name), store] : [store]);
+      await change(plan.isDefault ? [others.where('name', '!=', plan.name), store] : [store], {
+        tell: tell(plan.name),
+        inTurn: plan.isDefault ? ['plans', planTurn(plan.name)] : [planTurn(plan.name)],
+      });
     },
     async remove(name) {
-      await change([db.deleteFrom('plans').where('name', '=', name)]);
+      const objection = await changeUnless(
+        [db.selectFrom('tenants').select('id').where('plan', '=', name).limit(1)],
+        [db.deleteFrom('plans').where('name', '=', name)],
+        { tell: tell(name), inTurn: [planTurn(name)] },
+      );
+      return objection === null;
     },
   };
 }

@@ -93,7 +93,9 @@ export function createAccept({ db, session, due }: WriterContext): {
   const insertKey = db.prepare(
     'INSERT OR IGNORE INTO dedupe (tenant_id, key, event_id, fingerprint) VALUES (?, ?, ?, ?)',
   );
-  const fanOutOf = db.prepare('SELECT fan_out_after FROM events WHERE tenant_id = ? AND id = ?').pluck();
+  const eventAsItIs = db.prepare(
+    'SELECT fan_out_after, octet_length(data) > 0 AS has_data FROM events WHERE tenant_id = ? AND id = ?',
+  );
   const ownIdOf = db.prepare('SELECT own_id FROM events WHERE tenant_id = ? AND id = ?').pluck();
   const deliveriesOf = db.prepare('SELECT count(*) FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
   const endpointsOf = db.prepare('SELECT endpoint_id FROM deliveries WHERE tenant_id = ? AND event_id = ?').pluck();
@@ -202,9 +204,11 @@ export function createAccept({ db, session, due }: WriterContext): {
 
     addDeliveries(stream, at) {
       const [tenantId, eventId, now] = [stream[at], stream[at + 1], stream[at + 2]];
-      const fanOutAfter = fanOutOf.get(tenantId, eventId);
-      if (fanOutAfter === undefined) throw notFound('event', String(eventId));
-      if (fanOutAfter !== null) {
+      const event = eventAsItIs.get(tenantId, eventId) as { fan_out_after: Id | null; has_data: 0 | 1 } | undefined;
+      if (!event) throw notFound('event', String(eventId));
+      if (event.has_data === 0)
+        throw new PosthornError('INVALID_STATE', 'The payload of the event is past its retention.');
+      if (event.fan_out_after !== null) {
         throw new PosthornError(
           'INVALID_STATE',
           'The event is still on its way to its webhooks; try again in a second.',

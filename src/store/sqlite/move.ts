@@ -27,7 +27,9 @@ export function createMoves({ db, due }: WriterContext): { move: Run; redeliver:
     .prepare(
       `UPDATE deliveries
        SET status = 'pending', reason = NULL, due_at = ?, lease = NULL, ended_at = NULL, acknowledged_at = NULL, schedule_start = attempt_count
-       WHERE tenant_id = ? AND id = ? AND status IN (${quoted(sourcesOf('redeliver'))}) RETURNING endpoint_id`,
+       WHERE tenant_id = ? AND id = ? AND status IN (${quoted(sourcesOf('redeliver'))}) AND EXISTS (
+         SELECT 1 FROM events e WHERE e.tenant_id = deliveries.tenant_id AND e.id = deliveries.event_id AND octet_length(e.data) > 0)
+       RETURNING endpoint_id`,
     )
     .pluck();
   const acknowledgeOne = db.prepare(

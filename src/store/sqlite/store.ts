@@ -42,12 +42,7 @@ export interface SqliteStore extends Store {
 const ROOT_KEY = 'root';
 
 /** The embedded store: SQLite in two threads, one that writes in group commits and one that reads. */
-export function createSqliteStore({
-  dataDir,
-  keyRing,
-  now = Date.now,
-  maxBytes,
-}: SqliteStoreOptions): SqliteStore {
+export function createSqliteStore({ dataDir, keyRing, now = Date.now, maxBytes }: SqliteStoreOptions): SqliteStore {
   let listener: StoreListener | null = null;
   const writer = new WriterThread({
     dataDir,
@@ -95,6 +90,14 @@ export function createSqliteStore({
   async function call<Result>(of: Verb, rows: number, push: (stream: Stream) => void): Promise<Result> {
     if (!isOpen()) throw writer.unavailable();
     return writer.commits.call(of, rows, push);
+  }
+
+  /** Slices that saw only what stays are gone over. */
+  async function inSlices(of: Verb, request: { limit: number }): Promise<number> {
+    for (;;) {
+      const slice = await call<PruneResult>(of, request.limit, (stream) => stream.push(request));
+      if (slice.deleted > 0 || slice.isDone) return slice.deleted;
+    }
   }
 
   /** The root of derived keys: made once, kept sealed beside the data, the same under every master key. */
@@ -146,6 +149,7 @@ export function createSqliteStore({
       listener = those;
     },
     cluster: null,
+    outbox: null,
     async check() {
       await Promise.all([
         call(verb.check, 1, (stream) => stream.push(now())),
@@ -190,12 +194,8 @@ export function createSqliteStore({
     },
     acknowledge: (tenantId, deliveryId, at) =>
       call(verb.acknowledge, 1, (stream) => stream.push(tenantId, deliveryId, at)),
-    async prune(request) {
-      for (;;) {
-        const slice = await call<PruneResult>(verb.prune, request.limit, (stream) => stream.push(request));
-        if (slice.deleted > 0 || slice.isDone) return slice.deleted;
-      }
-    },
+    prune: (request) => inSlices(verb.prune, request),
+    prunePayloads: (request) => inSlices(verb.prunePayloads, request),
     async rewrapSecrets() {
       return (await rewrapRoot()) + (await rewrapSecrets(driver, keyRing));
     },

@@ -22,6 +22,7 @@ export const verb = {
   change: 9,
   check: 10,
   changeUnless: 11,
+  prunePayloads: 12,
 } as const;
 export type Verb = (typeof verb)[keyof typeof verb];
 

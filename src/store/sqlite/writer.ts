@@ -15,6 +15,7 @@ import { migrate, pendingIn } from './migrate.ts';
 import { createMoves } from './move.ts';
 import { refuseMoved } from './moved.ts';
 import { createPrune } from './prune.ts';
+import { createPrunePayloads } from './prune-payloads.ts';
 import { beginSession, endSession } from './session.ts';
 import { createSettle } from './settle.ts';
 import { verb } from './verbs.ts';
@@ -64,6 +65,7 @@ function serve({ db, lock, context }: Open): void {
   const { claim } = createClaim(context);
   const { move, redeliver, acknowledge } = createMoves(context);
   const { prune } = createPrune(context);
+  const { prunePayloads } = createPrunePayloads(context);
   const { change, changeUnless } = createChange(context);
   const touch = db.prepare("UPDATE meta SET value = ? WHERE key = 'checked_at'");
 
@@ -83,6 +85,7 @@ function serve({ db, lock, context }: Open): void {
   runs[verb.extendFanOut] = extendFanOut;
   runs[verb.addDeliveries] = addDeliveries;
   runs[verb.prune] = prune;
+  runs[verb.prunePayloads] = prunePayloads;
   runs[verb.change] = change;
   runs[verb.changeUnless] = changeUnless;
   runs[verb.check] = (stream, at) => touch.run(String(stream[at])).changes;

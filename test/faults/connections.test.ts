@@ -1,0 +1,109 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { describe, expect } from 'vitest';
+import { expectAgreement, whenAllEnded } from './history.ts';
+import { LEASE_MS } from './node.ts';
+import { DATABASE, makeIt } from './scene.ts';
+
+const it = makeIt();
+const ON_THE_WIRE = 16;
+const settings = { CONCURRENCY: String(ON_THE_WIRE), DATABASE_TIMEOUT: '1s' };
+
+describe('connections to the database that fail', () => {
+  it(
+    'in mid-commit, with the answer lost, make no event twice and leave no delivery undone',
+    { timeout: 60_000 },
+    async ({ server, receiver, proxy, node, load }) => {
+      const databaseUrl = proxy.url(DATABASE);
+      const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
+      await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const sending = load({ clients: () => nodes.map(({ client }) => client), type: 'order.created', lanes: 8 });
+      await sending.more(100);
+      proxy.dropAnswers(7);
+      await proxy.whenDropped(40);
+      proxy.pass();
+      await sending.more(100);
+      await sending.stop();
+      await whenAllEnded(server, DATABASE);
+      const { accepted } = sending;
+      await expectAgreement({
+        server,
+        database: DATABASE,
+        receiver,
+        accepted,
+        extraCopies: 1,
+        extraInAll: 40 * ON_THE_WIRE,
+      });
+      for (const { child } of nodes) expect(child.exitCode).toBeNull();
+    },
+  );
+
+  it(
+    'by being reset, refused and cut in the middle of a statement, are made anew',
+    { timeout: 60_000 },
+    async ({ server, receiver, proxy, node, load }) => {
+      const databaseUrl = proxy.url(DATABASE);
+      const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
+      await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const sending = load({ clients: () => nodes.map(({ client }) => client), type: 'order.created', lanes: 8 });
+      for (let round = 0; round < 10; round++) {
+        await sending.more(30);
+        proxy.reset();
+      }
+      for (const bytes of [100, 1_000, 5_000, 20_000]) {
+        proxy.dropAfter(bytes);
+        await pause(300);
+      }
+      proxy.refuse();
+      await pause(500);
+      proxy.pass();
+      await sending.more(100);
+      await sending.stop();
+      await whenAllEnded(server, DATABASE);
+      const { accepted } = sending;
+      await expectAgreement({
+        server,
+        database: DATABASE,
+        receiver,
+        accepted,
+        extraCopies: 1,
+        extraInAll: 20 * ON_THE_WIRE,
+      });
+    },
+  );
+
+  it(
+    'by falling silent for longer than the lease, cost a node its leases and nothing else',
+    { timeout: 60_000 },
+    async ({ server, receiver, proxy, node, load }) => {
+      const cutOff = await node({ databaseUrl: proxy.url(DATABASE), settings });
+      const well = await node({ settings });
+      await well.client.webhook(receiver.url(), ['order.created']);
+      const sending = load({ clients: () => [cutOff.client, well.client], type: 'order.created', lanes: 8 });
+      for (const direction of ['both', 'down'] as const) {
+        await sending.more(100);
+        proxy.freeze(direction);
+        const answer = await cutOff.client.call('POST', '/v1/events', { type: 'nobody.listens', data: {} });
+        expect(answer).toMatchObject({ status: 503, body: { code: 'STORE_UNAVAILABLE' } });
+        expect(answer.headers.get('retry-after')).toMatch(/^[1-9]/);
+        await pause(LEASE_MS + 1_000);
+        // The other one has taken over and works on by itself.
+        await sending.more(50);
+        proxy.pass();
+        await sending.more(100);
+      }
+      await sending.stop();
+      await whenAllEnded(server, DATABASE);
+      await server.query(`DELETE FROM posthorn.events WHERE type = 'nobody.listens'`, DATABASE);
+      const { accepted } = sending;
+      await expectAgreement({
+        server,
+        database: DATABASE,
+        receiver,
+        accepted,
+        extraCopies: 1,
+        extraInAll: 2 * ON_THE_WIRE,
+      });
+      expect((await fetch(`${cutOff.client.base}/readyz`)).status).toBe(200);
+    },
+  );
+});
