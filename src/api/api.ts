@@ -56,6 +56,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_PARAM_LENGTH = 512;
 /** Longer than load balancers keep theirs, so that it is they who close, and no request meets a closing socket. */
 const KEEP_ALIVE_MS = 75_000;
+const CLOSE_IDLE_EVERY_MS = 100;
 
 /**
  * The native API and the faces of other products, not yet listening. Every route declares the role it needs: one that
@@ -119,6 +120,19 @@ export function createApi(options: ApiOptions): FastifyInstance {
     },
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => refuse(fromFramework(error), request, reply),
+  });
+  app.addHook('preClose', (done) => {
+    // A close ends the connections that are idle. Those that were being answered then are idle a moment later, and would
+    // keep the process for as long as they may.
+    if (app.server.listening) {
+      const timer = setInterval(() => {
+        app.server.closeIdleConnections();
+      }, CLOSE_IDLE_EVERY_MS);
+      app.server.once('close', () => {
+        clearInterval(timer);
+      });
+    }
+    done();
   });
   app.removeAllContentTypeParsers();
   // Bodies are read by body.ts, after the role was checked.

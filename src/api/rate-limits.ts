@@ -30,14 +30,13 @@ const WINDOW_MS = 60_000;
 /** Callers counted one by one in a minute; those beyond share one count, so that made-up names fill no memory. */
 const MAX_CALLERS = 50_000;
 const THE_REST = '\n';
-/** Among several nodes: what was counted is told to the others this often, and at once while so little is left. */
+/** Among several nodes: what was counted is told to the others this often. */
 const TELL_MS = 200;
-const CLOSE = 0.05;
 
 /**
- * Counts requests by caller in fixed windows of a minute. Several nodes count together: each lets through, beyond the
- * limit, no more than what comes to it before it hears of the others: 200 ms and a round trip to the store, and while
- * less than 5 % of the limit is left a round trip alone.
+ * Counts requests by caller in fixed windows of a minute. Several nodes count together. Beyond the limit goes at most
+ * what the others had not been told of: what comes to a node within 200 ms, and no more than an eighth of what was left,
+ * beside what comes during a round trip to the store.
  */
 export class RateLimits {
   readonly perMinute: number;
@@ -84,7 +83,7 @@ export class RateLimits {
         { retryAfterSeconds: resetSeconds },
       );
     }
-    if (this.#shared) this.#shared.add(count, 1, left < limit * CLOSE);
+    if (this.#shared) this.#shared.add(count, 1, left);
     else count.unsent++;
     return { limit, remaining: left, resetSeconds, resetAtUnix: resetAtMs / 1000 };
   }

@@ -6,6 +6,8 @@ import { planIngest, withIngestOptions, type IngestFlags, type IngestPlan } from
 import { checkKey, createPost } from './ingest-post.ts';
 import type { SetExitCode } from './program.ts';
 
+const LINGER_MS = 2_000;
+
 export const ingestExamples = `
 Examples:
   posthorn ingest --from nats://127.0.0.1:4222 --stream ORDERS --type-from subject
@@ -42,6 +44,8 @@ export function addIngest(program: Command, setExitCode: SetExitCode): void {
         await ingest({ source: await sourceOf(plan), post, mapping, onInvalid, batch, maxWaitMs, report, signal });
       } finally {
         report.end();
+        // Where a library holds on to something, the end is not waited for: all that counts is settled.
+        setTimeout(() => process.exit(), LINGER_MS).unref();
       }
       setExitCode(0);
     });

@@ -251,10 +251,10 @@ export function createEngine(options: EngineOptions): RunningEngine {
       // At once, and before this node says that it knows: what others may send from then on is theirs.
       const before = lines.place.count;
       takePlace();
-      if (state !== 'started') return;
+      if (state !== 'started') return undefined;
       if (lines.place.count < before) reconcile();
-      worker.placeChanged();
       claims.start();
+      return worker.placeChanged();
     },
     endpointPaused(tenantId, endpointId, until) {
       worker.pauses.heard(tenantId, endpointId, until);

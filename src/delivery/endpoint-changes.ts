@@ -15,9 +15,9 @@ import type { Worker } from './worker.ts';
 
 const AGAIN_AFTER_FAULT_MS = 1_000;
 /** Tries of a change while other nodes change the same endpoint. */
-const TRIES = 12;
-/** The longest wait before the second try; before each further one it is that much longer. */
-const WAIT_MS = 5;
+const TRIES = 50;
+/** The longest wait between two of them: whoever was quicker has all it needs to be so again. */
+const WAIT_MS = 4;
 /** Endpoints that are read at once. */
 const AT_ONCE = 16;
 
@@ -176,7 +176,7 @@ export class EndpointChanges {
         );
       }
       // Somebody else was quicker: once more, on top of what they did.
-      if (tries > 1) await new Promise((resolve) => setTimeout(resolve, random() * WAIT_MS * tries));
+      if (tries > 1) await new Promise((resolve) => setTimeout(resolve, random() * WAIT_MS));
       await this.#read(tenantId, id);
     }
   }

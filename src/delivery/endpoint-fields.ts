@@ -65,6 +65,7 @@ export function checkEndpointFields<T extends Partial<EndpointInput>>(input: T, 
   if (description != null && !(typeof description === 'string' && description.length <= MAX_DESCRIPTION)) {
     throw badField('description', `must be text of at most ${MAX_DESCRIPTION} characters`);
   }
+  if (description?.includes('\0')) throw badField('description', 'holds a zero character (U+0000); leave it out');
   if (input.wireFormat != null) checkWireFormat(input.wireFormat);
   if (input.retryScheduleMs != null) {
     const { retryScheduleMs } = input;

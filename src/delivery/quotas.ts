@@ -7,9 +7,8 @@ import { SharedCount, SharedCounts } from './shared-counts.ts';
 const DAY_MS = 86_400_000;
 /** The day is looked at this often: clocks are set, and machines sleep through timers. */
 const LOOK_MS = 60_000;
-/** Among several nodes: what came in is told to the others this often, and at once while so little is left. */
+/** Among several nodes: what came in is told to the others this often. */
 const TELL_MS = 100;
-const CLOSE = 0.05;
 
 export interface QuotasOptions {
   store: Pick<Store, 'events' | 'cluster'>;
@@ -40,19 +39,14 @@ class Counter {
   get used(): number {
     return this.own + (this.shared?.used ?? 0);
   }
-
-  get isClose(): boolean {
-    const left = this.limit - this.used;
-    return left >= 0 && left < this.limit * CLOSE;
-  }
 }
 
 /**
  * Events a day, for the tenants whose plan limits them; for the others one look into an empty map. Beyond the limit
  * nothing is refused: deliveries are born held, and go on their way at the next UTC midnight, without counting again.
  *
- * Several nodes count together. Each lets through, beyond the limit, no more than it takes in before it hears of the
- * others: 100 ms and a round trip to the store, and while less than 5 % of the limit is left a round trip alone.
+ * Several nodes count together. Beyond the limit goes at most what the others had not been told of: what a node takes in
+ * within 100 ms, and no more than an eighth of what was left, beside what comes in during a round trip to the store.
  */
 export class Quotas {
   readonly #o: QuotasOptions;
@@ -93,7 +87,7 @@ export class Quotas {
   }
 
   #add(counter: Counter, by: 1 | -1): void {
-    if (counter.shared) this.#shared!.add(counter.shared, by, counter.isClose);
+    if (counter.shared) this.#shared!.add(counter.shared, by, counter.limit - counter.used - by);
     else counter.own += by;
   }
 

@@ -2,6 +2,8 @@ import type { Cluster } from '../store/store.ts';
 
 /** Counters that one question to the store carries. */
 const AT_ONCE = 500;
+/** What a node has not told the others is at most this part of what is left: then it tells at once. */
+const UNTOLD_PART = 8;
 
 export interface SharedCountsOptions {
   cluster: Pick<Cluster, 'count'>;
@@ -60,12 +62,14 @@ export class SharedCounts {
   }
 
   /**
-   * Counts here. The others hear of it at the next answer; `isClose`: the limit is so near that they are to hear of it
-   * at once. A total of which nothing was heard for longer than the usual is asked for at once, too.
+   * Counts here. The others hear of it with the next question, which is put at once where the limit is near for what
+   * they have not heard of, and where nothing was heard of them for longer than is usual.
+   * @param left how many more there may be, of all nodes
    */
-  add(count: SharedCount, by: number, isClose: boolean): void {
+  add(count: SharedCount, by: number, left: number): void {
     count.unsent += by;
     this.#waiting.add(count);
+    const isClose = left >= 0 && count.unsent * UNTOLD_PART >= left;
     this.#arm(isClose || performance.now() - count.askedAt > this.#o.everyMs * 10);
   }
 

@@ -47,6 +47,9 @@ export class Worker {
   #isStopped = false;
   #whenIdle: (() => void) | null = null;
   #leaseTimer: NodeJS.Timeout | null = null;
+  /** Lines that have more on the wire than is their part since there are more nodes; null without any. */
+  #excess: Set<Line> | null = null;
+  readonly #whenInPlace: (() => void)[] = [];
 
   constructor(options: WorkerOptions) {
     this.#o = options;
@@ -105,15 +108,28 @@ export class Worker {
     }
   }
 
-  /** Gives back what waits in lines of endpoints that other nodes send to, and sends what may go now. */
-  placeChanged(): void {
+  /**
+   * Gives back what waits in lines of endpoints that other nodes send to, and sends what may go now. Resolves when no
+   * endpoint has more on the wire from here than this node's part.
+   */
+  async placeChanged(): Promise<void> {
     const { lines, now, onFinish } = this.#o;
     for (const line of lines.all()) {
+      if (line.inFlight > line.max) (this.#excess ??= new Set()).add(line);
       if (line.max > 0 || line.queue.length === 0) continue;
       for (const work of lines.drain(line)) this.settling.release(line.tenant.tenantId, line.endpointId, work, now());
       onFinish(line);
     }
     this.pump();
+    if (this.#excess) await new Promise<void>((resolve) => this.#whenInPlace.push(resolve));
+  }
+
+  /** Something ended: what is beyond this node's part may have. */
+  #lookAtExcess(excess: Set<Line>): void {
+    for (const line of excess) if (line.inFlight <= line.max) excess.delete(line);
+    if (excess.size > 0) return;
+    this.#excess = null;
+    for (const resolve of this.#whenInPlace.splice(0)) resolve();
   }
 
   /** Sends nothing new; resolves when what was on the wire is settled, or after `graceMs`. */
@@ -264,6 +280,7 @@ export class Worker {
 
   #finish(line: Line): void {
     this.#o.lines.finish(line);
+    if (this.#excess) this.#lookAtExcess(this.#excess);
     if (line.inFlight === 0 && !this.#o.subscriptions.find(line.endpointId)) this.#o.lines.forget(line.endpointId);
     this.pump();
     this.#o.onFinish(line); // behind the pump: only now is there room where the next one stood

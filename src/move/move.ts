@@ -55,8 +55,9 @@ export async function moveToPostgres(options: MoveOptions): Promise<MoveOutcome>
     source.checkKeys(options.keyRing);
     await prepareDatabase(connections, { migrate: true });
     const target = new Target(connections);
-    await target.check(source.mark);
-    const mark = source.begin(describeTarget(connections), now());
+    const to = describeTarget(connections);
+    checkMark(source, to, await target.check(source.mark));
+    const mark = source.begin(to, now());
     const wasDone = await target.claim(mark, source.root());
     let tables: VerifiedTable[] = [];
     if (!wasDone) {
@@ -96,9 +97,10 @@ export interface MovePlan {
 export async function planMove(options: MoveOptions): Promise<MovePlan> {
   return withBoth(options, async (source, connections) => {
     source.checkKeys(options.keyRing);
+    const to = describeTarget(connections);
     const lacking = await migrateDatabase(connections, { dryRun: true });
-    if (lacking.length === 0) await new Target(connections).check(source.mark);
-    return { to: describeTarget(connections), rows: countRows(source) };
+    checkMark(source, to, lacking.length === 0 && (await new Target(connections).check(source.mark)));
+    return { to, rows: countRows(source) };
   });
 }
 
@@ -135,6 +137,15 @@ async function withBoth<Result>(
     await connections.end();
     source.close();
   }
+}
+
+/** A store goes to one place: two copies would send the same deliveries. `isThere`: the database holds this very move. */
+function checkMark({ mark, dataDir }: Source, to: string, isThere: boolean): void {
+  if (mark === null || isThere || (!mark.isDone && mark.to === to)) return;
+  throw new PosthornError(
+    'INVALID_STATE',
+    `The store in ${dataDir} ${mark.isDone ? 'was moved' : 'is moving'} to ${mark.to}. If that copy is given up, \`posthorn move --undo --data-dir ${dataDir}\` lets it be moved elsewhere.`,
+  );
 }
 
 async function makePartitions(connections: Connections, oldestAt: number | null, now: number): Promise<void> {

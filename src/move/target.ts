@@ -8,8 +8,10 @@ import { movedTables } from './tables.ts';
 import type { ColumnType, MovedTable } from './tables.ts';
 import type { Page, Row, Value } from './source.ts';
 
-/** Rows that come over at once when they are read back. */
-const FETCH_ROWS = 2_000;
+/** Rows that come over at once when they are read back: few at first, then as many as make up so much text. */
+const FIRST_ROWS = 10;
+const MOST_ROWS = 2_000;
+const FETCH_CHARS = 4 * 1024 * 1024;
 
 /** How far a table has come; kept in `meta`, written in the transaction of the rows it speaks of. */
 export interface Progress {
@@ -66,11 +68,16 @@ export class Target {
     return false;
   }
 
-  /** @throws PosthornError where a move of the store with this mark could not go here; changes nothing */
-  async check(mark: MovedMark | null): Promise<void> {
-    if (await this.#isOurs(this.#run, mark?.id ?? null)) return;
+  /**
+   * Looks without changing anything.
+   * @returns whether the move that the mark speaks of was begun here; else the database is free for one
+   * @throws PosthornError where it is neither
+   */
+  async check(mark: MovedMark | null): Promise<boolean> {
+    if (await this.#isOurs(this.#run, mark?.id ?? null)) return true;
     await this.#refuseFilled(this.#run);
     await this.#refuseServed();
+    return false;
   }
 
   async progress(table: MovedTable): Promise<Progress> {
@@ -105,13 +112,12 @@ export class Target {
     const reading = this.#connections.rawTransaction(async (run) => {
       const sql = `DECLARE ${cursor} NO SCROLL CURSOR FOR SELECT ${names.join(', ')} FROM posthorn.${table.name}`;
       await run({ sql, parameters: [] });
-      for (;;) {
-        const { rows } = await run<Record<string, Value>>({
-          sql: `FETCH ${FETCH_ROWS} FROM ${cursor}`,
-          parameters: [],
-        });
+      for (let limit = FIRST_ROWS; ;) {
+        const { rows } = await run<Record<string, Value>>({ sql: `FETCH ${limit} FROM ${cursor}`, parameters: [] });
         if (rows.length === 0) return;
-        each(rows.map((row) => names.map((name) => row[name]!)));
+        const values = rows.map((row) => names.map((name) => row[name]!));
+        each(values);
+        limit = Math.max(1, Math.min(MOST_ROWS, Math.floor(FETCH_CHARS / (charsOf(values) / rows.length + 1))));
       }
     });
     // Not tried again by itself: rows would be counted twice.
@@ -193,6 +199,12 @@ export class Target {
       `The copy of ${table.name} went on while it was waited for, by an earlier run or another one. Run the move again: it goes on from there.`,
     );
   }
+}
+
+function charsOf(rows: readonly Row[]): number {
+  let chars = 0;
+  for (const row of rows) for (const value of row) if (typeof value === 'string') chars += value.length;
+  return chars;
 }
 
 function progressKey({ name }: MovedTable): string {

@@ -55,7 +55,7 @@ export function createSqliteOutbox({ outbox, onAbsent = () => undefined }: Sqlit
     if (performance.now() < retryAt) return null;
     let db: Database.Database | null = null;
     try {
-      db = typeof outbox === 'string' ? new Database(outbox, { fileMustExist: true, timeout: 0 }) : outbox;
+      db = typeof outbox === 'string' ? openFile(outbox) : outbox;
       opened = {
         db,
         take: db.prepare<[], Row>(TAKE).safeIntegers(false),
@@ -135,6 +135,13 @@ export function createSqliteOutbox({ outbox, onAbsent = () => undefined }: Sqlit
       opened = null;
     },
   };
+}
+
+function openFile(path: string): Database.Database {
+  const db = new Database(path, { fileMustExist: true, timeout: 0 });
+  // A delete that a power cut undoes is repeated; nothing waits for the disk then. Without WAL the file could suffer.
+  if (db.pragma('journal_mode', { simple: true }) === 'wal') db.pragma('synchronous = NORMAL');
+  return db;
 }
 
 function outcomesOf(rows: readonly OutboxRow[], verdicts: readonly OutboxVerdict[]): Outcome[] {

@@ -196,8 +196,11 @@ export interface StoreListener {
   orphansFound(): void;
   /** Other nodes changed these records. After a long silence it may be `everything`. */
   recordsChanged(changes: readonly RecordChange[] | 'everything'): void;
-  /** This node's place among those that deliver is another one now. */
-  placeChanged(): void;
+  /**
+   * This node's place among those that deliver is another one now, and counts from the call on. A new node begins when
+   * the promise is resolved: when what was begun in the old place and is more than the new one allows has ended.
+   */
+  placeChanged(): void | Promise<void>;
   /** Another node learnt that an endpoint is to be left alone until then (epoch ms), or, with 0, no longer. */
   endpointPaused(tenantId: string, endpointId: Id, until: number): void;
 }

@@ -83,13 +83,17 @@ export interface Setup extends Partial<ApiOptions> {
   signup?: 'open' | 'closed';
   /** Requests a minute and key; 0 = any number, which is the default here. */
   rateLimit?: number;
+  payloadRetentionDays?: number;
+  /** The engine's clock, epoch ms. */
+  clock?: () => number;
   /** Puts another engine before the real one, to make it fail. */
   wrap?: (engine: RunningEngine) => RunningEngine;
 }
 
 /** The API with engine and store behind it, on a port of its own. */
 export async function startApi(setup: Setup = {}): Promise<Api> {
-  const { catalogue = 'open', production = false, signup = 'open', rateLimit = 0, wrap, ...options } = setup;
+  const { catalogue = 'open', production = false, signup = 'open', rateLimit = 0, wrap, ...more } = setup;
+  const { payloadRetentionDays = 0, clock = Date.now, ...options } = more;
   const dataDir = mkdtempSync(join(tmpdir(), 'posthorn-api-'));
   const store = createSqliteStore({ dataDir, keyRing: createKeyRing(['a master key for tests, long enough']) });
   await store.open({ migrate: true, now: Date.now() });
@@ -113,7 +117,9 @@ export async function startApi(setup: Setup = {}): Promise<Api> {
     catalogue,
     defaults: { wireFormat: 'standard', retry: defaultRetry, timeoutMs: 2_000, concurrency: 8 },
     retentionDays: 0,
+    payloadRetentionDays,
     log: logger,
+    now: clock,
   });
   const pepper = Buffer.alloc(32, 7);
   const people = new People({ store, pepper, signup, secureCookies: production });

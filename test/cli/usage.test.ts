@@ -128,7 +128,10 @@ describe.concurrent('a command written wrongly ends with exit code 2 and says wh
       /^posthorn: a personal key has the role of its member/,
     ],
     [['keys', 'create', '--expires', '2020-01-01'], /^posthorn: --expires: that time has gone by/],
-    [['keys', 'create', '--api-key', 'k', '--data-dir', 'd'], /^posthorn: --data-dir is for making the key in the store itself/],
+    [
+      ['keys', 'create', '--api-key', 'k', '--data-dir', 'd'],
+      /^posthorn: --data-dir is for making the key in the store itself/,
+    ],
   ])('%j', async (argv, says) => {
     const { code, stdout, stderr } = await run(argv);
     expect(stderr).toMatch(says);

@@ -14,7 +14,7 @@ const EVENTS = 60;
 describe('nodes whose clocks are two hours fast and two hours slow', () => {
   it(
     'share the work, retry when it is time, sign with the right time, and keep their leases',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load }) => {
       const shifted = (shiftMs: number) =>
         node({

@@ -11,7 +11,7 @@ const settings = { CONCURRENCY: String(ON_THE_WIRE), DATABASE_TIMEOUT: '1s' };
 describe('connections to the database that fail', () => {
   it(
     'in mid-commit, with the answer lost, make no event twice and leave no delivery undone',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, proxy, node, load }) => {
       const databaseUrl = proxy.url(DATABASE);
       const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
@@ -39,7 +39,7 @@ describe('connections to the database that fail', () => {
 
   it(
     'by being reset, refused and cut in the middle of a statement, are made anew',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, proxy, node, load }) => {
       const databaseUrl = proxy.url(DATABASE);
       const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
@@ -73,7 +73,7 @@ describe('connections to the database that fail', () => {
 
   it(
     'by falling silent for longer than the lease, cost a node its leases and nothing else',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, proxy, node, load }) => {
       const cutOff = await node({ databaseUrl: proxy.url(DATABASE), settings });
       const well = await node({ settings });

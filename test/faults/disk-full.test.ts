@@ -12,7 +12,7 @@ const LANES = 8;
 describe('a database server whose disk is full', () => {
   it(
     'makes the API answer 503 STORE_FULL with Retry-After, and goes on by itself once there is room',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load, skip, onTestFinished }) => {
       const disk = mountSmallDisk(48);
       if (disk === null) return skip('this user may not mount a file system of its own');

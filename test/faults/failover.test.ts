@@ -12,7 +12,7 @@ describe('failover to another server at the same address', () => {
 
   it(
     'loses nothing that was acknowledged, with no restart of Posthorn',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, proxy, node, load, onTestFinished }) => {
       const standby = await startStandby(server);
       onTestFinished(() => standby.stop());

@@ -3,7 +3,7 @@ import { copiesOf, expectAgreement, whenAllEnded } from './history.ts';
 import { LEASE_MS } from './node.ts';
 import { DATABASE, makeIt } from './scene.ts';
 
-const KILLS = 3;
+const KILLS = 2;
 /** Attempts that a node may have on the wire to one endpoint at once. */
 const ON_THE_WIRE = 16;
 const settings = { CONCURRENCY: String(ON_THE_WIRE) };
@@ -13,27 +13,39 @@ describe('kill -9 of one of two nodes under load', () => {
 
   it(
     `loses nothing, sends at most one extra copy of what was on the wire, and leaves nothing undone for longer than a lease`,
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load }) => {
+      let answerMs = 10;
       receiver.answer('/hook', (_, response) => {
-        setTimeout(() => response.writeHead(200).end(), 15);
+        setTimeout(() => response.writeHead(200).end(), answerMs);
       });
       let doomed = await node({ settings });
       let other = await node({ settings });
       await doomed.client.webhook(receiver.url(), ['order.created']);
-      const sending = load({ clients: () => [doomed.client, other.client], type: 'order.created', lanes: 8 });
+      const sending = load({ clients: () => [doomed.client, other.client], type: 'order.created' });
 
       for (let kill = 0; kill < KILLS; kill++) {
-        await sending.more(200);
+        await sending.more(100);
+        // So that it has as much on the wire as it may when it is killed, and more in its memory.
+        answerMs = 500;
+        await sending.more(100);
         await doomed.end('SIGKILL');
         const killedAt = Date.now();
-        const before = [...sending.accepted.keys()];
-        await receiver.waitFor(() => {
-          const copies = copiesOf(receiver.requests);
-          return before.every((id) => copies.has(id));
-        });
+        answerMs = 10;
+        const arrived = copiesOf(receiver.requests);
+        const left = [...sending.accepted.keys()].filter((id) => !arrived.has(id));
+        expect(left).not.toEqual([]);
+        await expect
+          .poll(
+            () => {
+              const copies = copiesOf(receiver.requests);
+              return left.filter((id) => !copies.has(id));
+            },
+            { timeout: 30_000, interval: 100 },
+          )
+          .toEqual([]);
         // The lease is counted from its last renewal, so it ends within its length; finding that out takes a moment.
-        expect(Date.now() - killedAt).toBeLessThan(LEASE_MS + 2_000);
+        expect(Date.now() - killedAt).toBeLessThan(LEASE_MS + 3_000);
         doomed = other;
         other = await node({ settings });
       }
@@ -52,7 +64,7 @@ describe('kill -9 of one of two nodes under load', () => {
 
   it(
     'goes on where the only node that delivers is replaced',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load }) => {
       const api = await node({ settings: { ROLE: 'api' } });
       const first = await node({ settings: { ROLE: 'deliver' } });

@@ -9,7 +9,7 @@ const preload = [new URL('next-release.mjs', import.meta.url)];
 describe('the migration of the next release during traffic', () => {
   it(
     'disturbs no node that runs, and nodes of both releases work side by side',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load }) => {
       const databaseUrl = server.url(DATABASE);
       const nodes = [await node()];

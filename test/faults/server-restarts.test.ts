@@ -9,7 +9,7 @@ const ON_THE_WIRE = 16;
 describe(`PostgreSQL stopped with "immediate" and started ${STOPS} times under load`, () => {
   it(
     'needs no restart of Posthorn: it answers 503 with Retry-After meanwhile, and loses and doubles nothing',
-    { timeout: 90_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load }) => {
       const settings = { CONCURRENCY: String(ON_THE_WIRE) };
       const nodes = [await node({ settings }), await node({ settings })];

@@ -9,7 +9,7 @@ const it = makeIt();
 const LIVE = 'SELECT number FROM posthorn.nodes WHERE ended_at IS NULL ORDER BY number';
 
 describe('a node that is stopped for longer than its lease and continued', () => {
-  it('may not settle what another one has taken over', { timeout: 40_000 }, async ({ server, receiver, node }) => {
+  it('may not settle what another one has taken over', { timeout: 120_000 }, async ({ server, receiver, node }) => {
     // The first copy waits for its answer, the second gets 200 at once.
     let answerFirst: ServerResponse | null = null;
     receiver.answer('/hook', (_, response) => {
@@ -43,7 +43,7 @@ describe('a node that is stopped for longer than its lease and continued', () =>
 
   it(
     'sends nothing of what others have sent meanwhile',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async ({ server, receiver, node, load }) => {
       const settings = { CONCURRENCY: '4' };
       receiver.answer('/hook', (_, response) => {

@@ -53,6 +53,7 @@ async function startBroker(): Promise<Broker> {
 
   return {
     queue,
+    isRestartNoticed: true,
     restart: async () => {
       await server.restart();
       await open();

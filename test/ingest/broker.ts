@@ -4,6 +4,8 @@ export interface Broker {
   queue: () => Promise<Queue>;
   /** Kills it and starts it again with what it has stored; absent where it stores nothing. */
   restart?: () => Promise<void>;
+  /** Whether its client library tells that it was away; Kafka's asks again by itself. */
+  isRestartNoticed?: boolean;
   close: () => Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-import { Admin, Consumer, Producer } from '@platformatic/kafka';
+import { Admin, Consumer, Producer, type GenericError } from '@platformatic/kafka';
 import { testBroker, until } from './behaviour.ts';
 import type { Broker, Queue } from './broker.ts';
 import { startKafka } from './kafka-broker.ts';
@@ -29,6 +29,15 @@ async function startBroker(): Promise<Broker> {
       const found = await offsets.listOffsets({ topics: [name], timestamp: -1n });
       return found.get(name)!;
     };
+    const committedOffsets = async (): Promise<bigint[]> => {
+      try {
+        const commits = await offsets.listCommittedOffsets({ topics: [{ topic, partitions: [0, 1, 2] }] });
+        return commits.get(topic)!.map((offset) => (offset < 0n ? 0n : offset));
+      } catch (error) {
+        if ((error as GenericError).findBy?.('apiId', 'GROUP_ID_NOT_FOUND')) return [0n, 0n, 0n];
+        throw error;
+      }
+    };
     return {
       argv: ['--from', `kafka://${server.address}`, '--topic', topic, '--group', group],
       deadLetterArgv: ['--dead-letter', dead],
@@ -36,8 +45,7 @@ async function startBroker(): Promise<Broker> {
         await producer.send({ messages: bodies.map((value, i) => ({ topic, key: `key ${i}`, value })), acks: -1 });
       },
       unacknowledged: async () => {
-        const commits = await offsets.listCommittedOffsets({ topics: [{ topic, partitions: [0, 1, 2] }] });
-        const committed = commits.get(topic)!.map((offset) => (offset < 0n ? 0n : offset));
+        const committed = await committedOffsets();
         return Number((await ends(topic)).reduce((sum, end, i) => sum + end - committed[i]!, 0n));
       },
       deadLetters: async () => {
@@ -50,7 +58,7 @@ async function startBroker(): Promise<Broker> {
           found.push(value.toString());
           if (found.length === all) break;
         }
-        await reader.close(true);
+        await new Promise<void>((resolve) => reader.close(true, () => resolve()));
         return found;
       },
     };
@@ -68,8 +76,7 @@ async function startBroker(): Promise<Broker> {
       );
     },
     close: async () => {
-      for (const one of watchers) await one.close(true);
-      await Promise.all([producer.close(true), admin.close()]);
+      for (const one of [...watchers, producer, admin]) await one.close();
       await server.close();
     },
   };

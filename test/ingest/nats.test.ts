@@ -48,6 +48,7 @@ async function startBroker(): Promise<Broker> {
 
   return {
     queue,
+    isRestartNoticed: true,
     restart: async () => {
       await server.restart();
       // The connection of the test is back before it goes on.

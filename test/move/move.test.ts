@@ -171,6 +171,18 @@ describe.skipIf(!hasPostgres(18))('posthorn move', () => {
     expect(undoMove(other)).toBeNull();
   });
 
+  it('moves a store to one place only, whether it has arrived there or not', async () => {
+    const elsewhere = await server.createDatabase();
+    await moveUntilCompared();
+    await expect(move({ url: elsewhere.url })).rejects.toThrow(/is moving to postgres:.*--undo/);
+    // The same place under another name is no other place.
+    await move({ url: database.url.replace('127.0.0.1', 'localhost') });
+    await expect(move({ url: elsewhere.url })).rejects.toThrow(/was moved to postgres:.*--undo/);
+    await sql('DROP SCHEMA posthorn CASCADE');
+    await expect(move()).rejects.toThrow(/was moved to postgres:.*--undo/);
+    await elsewhere.drop();
+  });
+
   it.each([
     ['changed', "UPDATE posthorn.payloads SET data = data || ' ' WHERE event_id = $id"],
     ['lost', 'DELETE FROM posthorn.payloads WHERE event_id = $id'],

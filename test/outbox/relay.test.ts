@@ -89,7 +89,7 @@ describe.skipIf(!hasPostgres(18))('the relay from PostgreSQL', () => {
         if (notice === 'outbox') for (const hint of hints) hint();
       },
     });
-    notices.start();
+    await notices.start();
     await eventually(() => notices.isHearing).toBe(true);
     const from = createPostgresOutbox({ connections: database.connections, onHint: (hint) => void hints.push(hint) });
     const looks: number[] = [];
@@ -203,7 +203,7 @@ describe.skipIf(!hasPostgres(18))('the relay from PostgreSQL', () => {
     engine.tenantIds.add('nobody');
     await database.query(`UPDATE posthorn.outbox SET failed_at = NULL, error = NULL WHERE tenant_id = 'nobody'`);
     await eventually(() => engine.published.length).toBe(6);
-    expect(await database.rows()).toHaveLength(3);
+    await eventually(async () => (await database.rows()).length).toBe(3);
   });
 
   it('waits for a tenant of which this node hears a moment later', async () => {
@@ -271,13 +271,21 @@ describe.skipIf(!hasPostgres(18))('the relay from PostgreSQL', () => {
   });
 
   it('stops after the take under way, and tolerates being stopped twice', async () => {
-    let go = (): void => undefined;
-    engine.answer = () => new Promise<void>((resolve) => (go = resolve));
+    let finish = (): void => undefined;
+    const asked = new Promise<void>((isAsked) => {
+      engine.answer = () =>
+        new Promise((resolve) => {
+          finish = () => {
+            resolve(undefined);
+          };
+          isAsked();
+        });
+    });
     await emitted(1);
     const one = relay(source());
-    await eventually(() => go.name).toBe('');
+    await asked;
     const stopping = one.stop();
-    go();
+    finish();
     await Promise.all([stopping, one.stop()]);
     expect(engine.data).toEqual(['1']);
     expect(await database.rows()).toEqual([]);

@@ -21,6 +21,7 @@ describe('the plans of the embedded store', () => {
 
   let plans: string[] = [];
   const driver: RecordDriver = {
+    dialect: 'sqlite',
     eventsWithData: 'events',
     db: new Kysely<Tables>({
       dialect: {

@@ -184,7 +184,7 @@ export interface EventDetail {
   source: string | null;
   /** When it was accepted. */
   createdAt: string;
-  /** The payload, byte for byte as it came. */
+  /** The payload, byte for byte as it came; null once it is past its retention. */
   data: unknown;
   /** The newest 1,000. */
   deliveries: Delivery[];
@@ -298,6 +298,7 @@ export interface Problem {
     | 'INTERNAL'
     | 'OVERLOADED'
     | 'STORE_UNAVAILABLE'
+    | 'DELIVERS_ONLY'
     | 'SHUTTING_DOWN'
     | 'STORE_FULL';
   /** As `detail`. */

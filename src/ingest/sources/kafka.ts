@@ -31,6 +31,8 @@ interface KafkaMessage extends Message {
 
 /** After a kill -9, the group waits as long as this for the member that is gone. */
 const SESSION_MS = 10_000;
+/** How long to wait for a broker to let go. */
+const LEAVE_MS = 5_000;
 
 /** A topic of Kafka, read as a member of a consumer group. */
 export class KafkaSource implements Source<KafkaMessage> {
@@ -40,7 +42,7 @@ export class KafkaSource implements Source<KafkaMessage> {
   #events: SourceEvents = { lost: () => undefined, found: () => undefined };
   #consumer: Consumer<Bytes, Bytes, string, Bytes> | null = null;
   #producer: Producer<Bytes, Bytes, string, Bytes> | null = null;
-  #reading: Promise<void> | null = null;
+  #stream: Stream | null = null;
   #isCommitting = true;
 
   constructor(options: KafkaOptions) {
@@ -50,9 +52,8 @@ export class KafkaSource implements Source<KafkaMessage> {
   async open(events: SourceEvents): Promise<boolean> {
     this.#events = events;
     const kafka = await loadPackage('@platformatic/kafka', () => import('@platformatic/kafka'));
-    let stream: Stream;
     try {
-      stream = await this.#join(kafka);
+      await this.#join(kafka);
       if (this.#o.deadLetter !== null) {
         await this.#consumer!.metadata({ topics: [this.#o.deadLetter], autocreateTopics: false });
         this.#producer = new kafka.Producer({
@@ -63,7 +64,7 @@ export class KafkaSource implements Source<KafkaMessage> {
     } catch (error) {
       throw this.#failureOf(error);
     }
-    this.#reading = this.#read(kafka, stream);
+    void this.#read(kafka);
     return this.#o.deadLetter !== null;
   }
 
@@ -89,11 +90,10 @@ export class KafkaSource implements Source<KafkaMessage> {
     this.#closing.abort();
     this.inbox.clear();
     await this.#leave();
-    await this.#reading;
-    if (this.#producer !== null) await leave(this.#producer);
+    if (this.#producer !== null) await within(LEAVE_MS, leave(this.#producer));
   }
 
-  async #join(kafka: typeof Kafka): Promise<Stream> {
+  async #join(kafka: typeof Kafka): Promise<void> {
     const { topic, group, batch } = this.#o;
     const consumer = new kafka.Consumer<Bytes, Bytes, string, Bytes>({
       ...this.#connection(),
@@ -108,19 +108,24 @@ export class KafkaSource implements Source<KafkaMessage> {
     this.#consumer = consumer;
     // A topic that is missing is told here, and not made.
     await consumer.metadata({ topics: [topic], autocreateTopics: false });
-    return consumer.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest', autocommit: false });
+    this.#stream = await consumer.consume({
+      topics: [topic],
+      mode: 'committed',
+      fallbackMode: 'earliest',
+      autocommit: false,
+    });
   }
 
-  async #read(kafka: typeof Kafka, first: Stream): Promise<void> {
+  /** Reads until it is closed, through as many streams as it takes. */
+  async #read(kafka: typeof Kafka): Promise<void> {
     const { signal } = this.#closing;
-    let stream: Stream | null = first;
     for (let failures = 0; !signal.aborted;) {
       try {
-        if (stream === null) {
-          stream = await this.#join(kafka);
+        if (this.#stream === null) {
+          await this.#join(kafka);
           this.#events.found();
         }
-        for await (const raw of stream) {
+        for await (const raw of this.#stream!) {
           failures = 0;
           this.inbox.put(this.#messageOf(raw));
           await this.inbox.room(this.#o.batch, signal);
@@ -130,10 +135,10 @@ export class KafkaSource implements Source<KafkaMessage> {
       } catch (error) {
         if (signal.aborted) return;
         this.#events.lost(this.#failureOf(error).message);
-        stream = null;
         // What nobody took is read again by the one that joins next, from the committed offsets.
         this.inbox.clear();
         await this.#leave();
+        this.#stream = null;
         await wait(backoffMs(++failures), signal);
       }
     }
@@ -143,8 +148,9 @@ export class KafkaSource implements Source<KafkaMessage> {
     const consumer = this.#consumer;
     this.#consumer = null;
     if (consumer === null) return;
+    this.#stream?.destroy();
     // Leaving needs the broker; one that is away is not waited for.
-    await Promise.race([leave(consumer), wait(5_000, AbortSignal.timeout(5_000))]);
+    await within(LEAVE_MS, leave(consumer));
   }
 
   #connection() {
@@ -230,6 +236,12 @@ export class KafkaSource implements Source<KafkaMessage> {
 /** Whether it left in order makes no difference any more. */
 function leave(client: { close(force: boolean, done: () => void): void }): Promise<void> {
   return new Promise((resolve) => client.close(true, () => resolve()));
+}
+
+/** Resolves with `work`, or after `ms`. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([work.finally(() => over.abort()), wait(ms, over.signal)]);
 }
 
 type Stream = MessagesStream<Bytes, Bytes, string, Bytes>;

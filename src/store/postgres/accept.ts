@@ -4,7 +4,7 @@ import { asciiArray, int4Array, int8Array, textArray } from './binary-array.ts';
 import type { NamedStatement, Run } from './connections.ts';
 import type { Context } from './context.ts';
 import { Doubts } from './doubts.ts';
-import { isOutcomeUnknown, isRepeatable, isUniqueViolation, toStoreError } from './failure.ts';
+import { isOfTheStore, isOutcomeUnknown, isRepeatable, isUniqueViolation, toStoreError } from './failure.ts';
 import type { Call } from './lane.ts';
 
 type AcceptCall = Call<readonly AcceptEntry[], AcceptOutcome[]>;
@@ -176,16 +176,32 @@ export class Accepting {
     const { statement, deliveries } = insertion(entries, node);
     try {
       await this.#c.connections.raw(statement);
-      this.#stored(calls, deliveries);
     } catch (error) {
       await this.#wentWrong(calls, statement, deliveries, node, error);
+      return;
     }
+    await this.#stored(calls, deliveries, node);
   };
 
   /** Everything of these calls is durable. */
-  #stored(calls: readonly AcceptCall[], deliveries: DeliveryColumns): void {
+  async #stored(calls: readonly AcceptCall[], deliveries: DeliveryColumns, node: number): Promise<void> {
+    if (node !== this.#c.node()) await this.#adopt(deliveries, node);
     this.#noteDue(deliveries);
     for (const { input, resolve } of calls) resolve(input.length === 1 ? [ACCEPTED] : input.map(() => ACCEPTED));
+  }
+
+  /** The lease was lost between the statement and its answer: what it covered goes under the new one, unless it was taken. */
+  async #adopt(deliveries: DeliveryColumns, from: number): Promise<void> {
+    try {
+      await this.#c.connections.query({
+        sql: `UPDATE posthorn.open_deliveries d SET lease = $4::bigint
+              FROM unnest($1::text[], $2::text[]) AS s(tenant_id, id)
+              WHERE d.tenant_id = s.tenant_id AND d.id = s.id AND d.lease = $3::bigint`,
+        parameters: [asciiArray(deliveries.tenantIds), asciiArray(deliveries.ids), from, this.#c.node()],
+      });
+    } catch {
+      // They are given back with the old lease, and sent by whoever claims them.
+    }
   }
 
   #noteDue(deliveries: DeliveryColumns): void {
@@ -206,9 +222,7 @@ export class Accepting {
     if (isOutcomeUnknown(error)) {
       // Not in this lane: those behind it must hear at once that the database is away.
       void this.#doubts.resolve(statement, deliveries, node, error).then(
-        () => {
-          this.#stored(calls, deliveries);
-        },
+        () => this.#stored(calls, deliveries, node),
         (fault: unknown) => {
           if (isUniqueViolation(fault, 'dedupe')) void this.#acceptEach(calls);
           else rejectAll(calls, fault);
@@ -216,7 +230,11 @@ export class Accepting {
       );
       return;
     }
-    if (isRepeatable(error) || calls.length === 1) return this.#again(calls, statement, deliveries, error);
+    if (isRepeatable(error) || calls.length === 1) return this.#again(calls, statement, deliveries, node, error);
+    if (isOfTheStore(error)) {
+      rejectAll(calls, error);
+      return;
+    }
     // One of them is wrong, which its neighbours must not suffer for.
     for (const call of calls) await this.run([call]);
   }
@@ -225,23 +243,29 @@ export class Accepting {
     calls: readonly AcceptCall[],
     statement: NamedStatement,
     deliveries: DeliveryColumns,
+    node: number,
     error: unknown,
   ): Promise<void> {
     try {
       if (!isRepeatable(error)) throw error;
       await this.#c.connections.query(statement);
-      this.#stored(calls, deliveries);
     } catch (second) {
       rejectAll(calls, second);
+      return;
     }
+    await this.#stored(calls, deliveries, node);
   }
 
   /** With a look at every key first. */
   async #acceptEach(calls: readonly AcceptCall[]): Promise<void> {
     for (let left = TRIES; ; left--) {
+      const node = this.#c.node();
+      const tried: DeliveryColumns[] = [];
       try {
-        const { outcomes, deliveries } = await this.#c.connections.rawTransaction((run) => this.#sort(run, calls));
-        this.#noteDue(deliveries);
+        const outcomes = await this.#c.connections.rawTransaction((run) => this.#sort(run, calls, node, tried));
+        const [deliveries] = tried;
+        if (deliveries && node !== this.#c.node()) await this.#adopt(deliveries, node);
+        if (deliveries) this.#noteDue(deliveries);
         calls.forEach(({ resolve }, i) => {
           resolve(outcomes[i]!);
         });
@@ -249,7 +273,8 @@ export class Accepting {
       } catch (error) {
         const isLate = isUniqueViolation(error, 'dedupe') || isRepeatable(error); // somebody was quicker
         if (isLate && left > 1) continue;
-        if (calls.length === 1 || isOutcomeUnknown(error)) {
+        if (isOutcomeUnknown(error)) for (const deliveries of tried) this.#doubts.giveUp(deliveries, node);
+        if (calls.length === 1 || isOfTheStore(error)) {
           rejectAll(calls, error);
           return;
         }
@@ -259,10 +284,13 @@ export class Accepting {
     }
   }
 
+  /** `tried` gets what was sent to be stored. */
   async #sort(
     run: Run,
     calls: readonly AcceptCall[],
-  ): Promise<{ outcomes: AcceptOutcome[][]; deliveries: DeliveryColumns }> {
+    node: number,
+    tried: DeliveryColumns[],
+  ): Promise<AcceptOutcome[][]> {
     const known = await knownKeys(run, calls);
     const fresh: AcceptEntry[] = [];
     const outcomes = calls.map(({ input }) => {
@@ -280,9 +308,12 @@ export class Accepting {
         return ACCEPTED;
       });
     });
-    const { statement, deliveries } = insertion(fresh, this.#c.node());
-    if (fresh.length > 0) await run(statement);
-    return { outcomes, deliveries };
+    if (fresh.length > 0) {
+      const { statement, deliveries } = insertion(fresh, node);
+      tried.splice(0, 1, deliveries);
+      await run(statement);
+    }
+    return outcomes;
   }
 }
 

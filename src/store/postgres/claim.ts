@@ -154,6 +154,7 @@ export class Claiming {
   async #take(into: Taken, shares: readonly Share[], now: number): Promise<number[]> {
     const taken = shares.map(() => 0);
     if (shares.length === 0) return taken;
+    const node = this.#c.node();
     const { rows } = await this.#c.connections.query<Row>({
       name: 'claim',
       sql: CLAIM,
@@ -162,10 +163,12 @@ export class Claiming {
         asciiArray(shares.map(({ line }) => line.endpointId)),
         int4Array(shares.map(({ count }) => count)),
         now,
-        this.#c.node(),
+        node,
         Math.max(0, MAX_DATA_CHARS - into.dataChars),
       ],
     });
+    // Leased under a lease that was lost meanwhile: they are given back with it.
+    if (node !== this.#c.node()) return taken;
     rows.sort((a, b) => a.place - b.place);
     for (const row of rows) {
       taken[row.n - 1]!++;

@@ -245,7 +245,7 @@ function clientOptions({ url, statementTimeoutMs }: ConnectionOptions): pg.Clien
     keepAlive: true,
     types: {
       // Counts and epoch milliseconds: whole numbers that a JavaScript number holds.
-      getTypeParser: ((oid: number, format?: 'text') =>
+      getTypeParser: ((oid: number, format?: 'text'): unknown =>
         oid === INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
     },
   };

@@ -44,7 +44,7 @@ export class Doubts {
     const until = performance.now() + PATIENCE_MS;
     for (let error = first; ;) {
       if (this.#isClosed || performance.now() >= until) {
-        this.#giveUp({ deliveries, node, until: null });
+        this.giveUp(deliveries, node);
         throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
@@ -76,9 +76,10 @@ export class Doubts {
     }
   }
 
-  #giveUp(batch: GivenUp): void {
-    if (batch.deliveries.ids.length === 0) return;
-    this.#givenUp.add(batch);
+  /** Nobody will send these, whether they were stored or not: where they were, whoever claims them may. */
+  giveUp(deliveries: DeliveryColumns, node: number): void {
+    if (deliveries.ids.length === 0) return;
+    this.#givenUp.add({ deliveries, node, until: null });
     this.#arm();
   }
 

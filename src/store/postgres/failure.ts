@@ -8,6 +8,8 @@ const REPEATABLE = new Set(['40001', '40P01', '55P03']);
 const CANCELLED = '57014';
 const FULL = new Set(['53100', '53000']);
 const UNIQUE = '23505';
+/** Bytes that are no text in UTF-8, or a zero byte, which PostgreSQL does not keep. */
+const UNTRANSLATABLE = '22021';
 /** A named statement that the server behind a pooler does not have, or has already. */
 const UNPREPARED = new Set(['26000', '42P05']);
 
@@ -77,6 +79,15 @@ export function toStoreError(error: unknown): Error {
     );
   }
   if (state === UNIQUE) return new PosthornError('ALREADY_EXISTS', `It exists already (${message}).`, { cause: error });
+  if (state === UNTRANSLATABLE) {
+    return new PosthornError(
+      'BAD_REQUEST',
+      'A text holds a zero character (U+0000), which cannot be stored. Leave it out.',
+      {
+        cause: error,
+      },
+    );
+  }
   if (state === CANCELLED) {
     return failed('STORE_UNAVAILABLE', 'The database took too long to answer. Nothing was stored; try again.');
   }
@@ -90,8 +101,21 @@ export function toStoreError(error: unknown): Error {
   if (passes) {
     return failed(
       'STORE_UNAVAILABLE',
-      `The database does not answer now (${message}). Nothing is accepted until it does; try again.`,
+      `The database does not answer now (${inShort(error)}). Nothing is accepted until it does; try again.`,
     );
   }
   return error instanceof Error ? error : new Error(message);
+}
+
+/** True where nothing is wrong with the call: the database is away or full, and its neighbours would fare alike. */
+export function isOfTheStore(error: unknown): boolean {
+  const fault = toStoreError(error);
+  return fault instanceof PosthornError && (fault.code === 'STORE_UNAVAILABLE' || fault.code === 'STORE_FULL');
+}
+
+/** What may be told to strangers: not where the database is. The log has the cause. */
+function inShort(error: unknown): string {
+  const { code } = (error ?? {}) as ServerError;
+  if (typeof code === 'string') return code;
+  return /timeout/i.test(String((error as ServerError).message)) ? 'time-out' : 'connection lost';
 }

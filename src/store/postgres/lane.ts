@@ -5,8 +5,8 @@ const MAX_CHARS = 4 * 1024 * 1024;
 /** One call that waits for the commit of its batch. */
 export interface Call<Input, Output> {
   readonly input: Input;
-  resolve(output: Output): void;
-  reject(error: unknown): void;
+  readonly resolve: (output: Output) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 interface Batch<Input, Output> {

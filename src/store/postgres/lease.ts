@@ -37,7 +37,7 @@ export interface LeaseOptions {
   call: string;
   onRenewed: () => void;
   /** The place is another one, or the lease is live again. What this changes must be in force when it returns. */
-  onPlace: () => void;
+  onPlace: () => void | Promise<void>;
   /** There is a new number, and what was held under the old one was given back. */
   onLost: () => void;
   /** Work of others was given back. */
@@ -72,6 +72,8 @@ export class Lease {
   #others: readonly OtherNode[] = [];
   /** The newest number that the place takes into account. */
   #seen = 0;
+  /** What was begun in earlier places, and is more than the present one allows, has ended. */
+  #settled: Promise<unknown> = Promise.resolve();
   /** Since when renewals go well; null while they do not. At first nothing is known, and nobody is waited for. */
   #steadySince: number | null = -Infinity;
   /** When leases without a holder are looked for next, and whether also where this is not the oldest node. */
@@ -120,6 +122,7 @@ export class Lease {
     this.#mustSweep = true;
     try {
       this.#take(await this.#enter(null));
+      void this.#acknowledge();
     } catch (error) {
       this.#stopping.abort();
       if (this.#candidate !== null) await endNode(this.#o.connections, this.#candidate).catch(() => undefined);
@@ -204,7 +207,8 @@ export class Lease {
         });
         return;
       }
-      if (this.#take({ number, ...renewed })) this.#o.onPlace();
+      if (this.#take({ number, ...renewed })) this.#tellPlace();
+      void this.#acknowledge();
       this.#looking ??= this.#lookAround().finally(() => (this.#looking = null));
     } catch (error) {
       this.#failed(error);
@@ -238,12 +242,24 @@ export class Lease {
       index: delivers ? delivering.filter((other) => other < number).length : 0,
       count: Math.max(1, delivering.length + (delivers ? 1 : 0)),
     };
-    const newest = newestOf(others);
-    if (newest > this.#seen) {
-      this.#seen = newest;
-      this.beatNow(); // it waits to hear that
-    }
     return before.index !== this.#place.index || before.count !== this.#place.count || wasLive !== this.isLive();
+  }
+
+  #tellPlace(): void {
+    const before = this.#settled;
+    const now = Promise.resolve(this.#o.onPlace()).catch((error: unknown) => {
+      this.#o.onFault(error, 'a listener failed');
+    });
+    this.#settled = before.then(() => now);
+  }
+
+  /** Says that the newest node is taken into account, which waits to hear that, once this node keeps to its place. */
+  async #acknowledge(): Promise<void> {
+    const newest = newestOf(this.#others);
+    await this.#settled;
+    if (newest <= this.#seen) return;
+    this.#seen = newest;
+    this.beatNow();
   }
 
   /** Takes over from nodes whose lease ran out, and from those who died while they did so. Never rejects. */
@@ -303,7 +319,8 @@ export class Lease {
         this.#sweepSoon();
         this.#take(entered);
         this.#o.onLost();
-        this.#o.onPlace();
+        this.#tellPlace();
+        void this.#acknowledge();
         return;
       } catch (error) {
         this.#failed(error);

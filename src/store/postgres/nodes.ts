@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Id } from '../../model/id.ts';
 import type { Cluster, RecordChange, StoreListener } from '../store.ts';
 import { ChangeFeed } from './change-feed.ts';
@@ -14,6 +15,8 @@ import { Notices } from './notices.ts';
 import { pauseOf, readPauses, tellPause } from './pauses.ts';
 import type { Pause } from './pauses.ts';
 
+/** How long a start waits until it hears; what it misses then it finds by itself, later. */
+const LISTENING_MS = 1_000;
 const FORGET_EVERY_MS = 600_000;
 /** How often a node that hears nothing asks what others left for it. */
 const DEAF_EVERY_MS = 1_000;
@@ -86,9 +89,11 @@ export class Nodes implements Cluster {
         this.#notices.called();
       },
       onPlace: () => {
+        let settled: void | Promise<void> = undefined;
         this.#tell((listener) => {
-          listener.placeChanged();
+          settled = listener.placeChanged();
         });
+        return settled;
       },
       onLost: () => {
         this.#tell((listener) => {
@@ -108,10 +113,11 @@ export class Nodes implements Cluster {
    */
   async start(): Promise<void> {
     this.#stopping = new AbortController();
-    this.#notices.start();
+    const listening = this.#notices.start();
     try {
       await this.#lease.start();
       await this.#feed.start();
+      await Promise.race([listening, wait(LISTENING_MS, undefined, { ref: false })]);
     } catch (error) {
       await this.stop();
       throw error;

@@ -62,10 +62,11 @@ export class Notices {
     return this.#isListening && this.#unheard < UNHEARD;
   }
 
-  start(): void {
+  /** Resolves when it listens, or when the first try to came to nothing. Never rejects. */
+  async start(): Promise<void> {
     if (!this.#isStopped) return;
     this.#isStopped = false;
-    void this.#connect();
+    await this.#connect();
   }
 
   stop(): void {

@@ -11,8 +11,8 @@ const DAYS_AHEAD = 7;
 const LOCK_MS = 200;
 const TRIES = 25;
 const PAUSE_MS = 400;
-/** Partitions made in one transaction: each takes a dozen of the server's locks. */
-const DAYS_AT_ONCE = 30;
+/** Partitions made in one transaction: the default one is locked until its end. */
+const DAYS_AT_ONCE = 5;
 /** A default partition with more rows than this of one day keeps them: moving them would hold up traffic. */
 const MAX_MOVED = 10_000;
 /** The same range was partitioned by another node meanwhile: the next look finds it. */

@@ -12,6 +12,8 @@ const LOCK_MS = 100;
 const MAX_SURVIVORS = 5_000;
 /** How much later than their event deliveries are made, mostly: those beyond midnight. */
 const SLACK_MS = 3 * 3_600_000;
+/** Rows of each table that stay, at most, for a day's partitions to be dissolved into the default ones. */
+const MAX_REST = 1_000;
 /** Rows of a partition are counted no further. */
 const MAX_COUNTED = 100_000;
 /** Not the owner; too many open deliveries for a statement's time. */
@@ -87,6 +89,21 @@ export async function dropRange(connections: Connections, range: PartitionRange)
   }
 }
 
+/**
+ * Moves the little that is left of a day into the default partitions, and drops its own: every partition costs every
+ * statement on its table a look, for as long as the most patient tenant keeps its events. Does nothing where more is left,
+ * or the tables are in use.
+ * @throws SweptElsewhere, and what `pg` throws
+ */
+export async function dissolveRange(connections: Connections, { partitions }: PartitionRange): Promise<void> {
+  try {
+    for (const partition of partitions) if ((await countRows(connections, partition)) > MAX_REST) return;
+    for (const partition of partitions) await sweeping(connections, (run) => drop(run, partition, 'everything'));
+  } catch (error) {
+    if (!isRepeatable(error) && !NOT_AS_A_WHOLE.has(sqlState(error) ?? '')) throw error;
+  }
+}
+
 /** Counted, or for large ones what the server thinks: for the log a look at millions of rows would be too much. */
 async function countRows(connections: Connections, { name }: Partition): Promise<number> {
   const { rows } = await connections.query<{ count: number; about: number }>({
@@ -131,9 +148,8 @@ function keysOf(rows: readonly { tenant_id: string; id: Id }[]): Keys {
   return { tenantIds: [...unique.values()].map((row) => row.tenant_id), ids: [...unique.values()].map(({ id }) => id) };
 }
 
-async function drop(run: Run, { table, name }: Partition, survivors: Survivors): Promise<void> {
+async function drop(run: Run, { table, name }: Partition, survivors: Survivors | 'everything'): Promise<void> {
   const key = partitionKeys[table];
-  const { tenantIds, ids } = survivorsIn(table, survivors);
   await beginPartitionChange(run, LOCK_MS);
   // With the parent locked nobody comes to the partitions but a vacuum, which is not waited for. Detached first: while
   // the partition is attached, the default one takes none of its rows.
@@ -143,7 +159,10 @@ async function drop(run: Run, { table, name }: Partition, survivors: Survivors):
             ALTER TABLE posthorn.${table} DETACH PARTITION posthorn."${name}"`,
     parameters: [],
   });
-  if (ids.length > 0) {
+  if (survivors === 'everything') {
+    await run({ sql: `INSERT INTO posthorn.${table} SELECT * FROM posthorn."${name}"`, parameters: [] });
+  } else if (survivorsIn(table, survivors).ids.length > 0) {
+    const { tenantIds, ids } = survivorsIn(table, survivors);
     await run({
       sql: `INSERT INTO posthorn.${table} SELECT gone.* FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id)
               JOIN posthorn."${name}" gone ON gone.tenant_id = k.tenant_id AND gone.${key} = k.id`,

@@ -5,7 +5,7 @@ import type { Store } from '../store.ts';
 import type { Connections } from './connections.ts';
 import { listPartitions } from './partitions.ts';
 import { sweeping } from './prune-locks.ts';
-import { dropRange, rangesOf } from './prune-partitions.ts';
+import { dissolveRange, dropRange, rangesOf } from './prune-partitions.ts';
 import type { DropOutcome, PartitionRange } from './prune-partitions.ts';
 import { inPasses } from './prune-passes.ts';
 import type { Present } from './prune-passes.ts';
@@ -53,6 +53,7 @@ export function createPrune(connections: Connections): Store['prune'] {
       }
       if (range.partitions.some(({ table }) => table === 'events')) yield* walk({ table: 'events', from, to }, null);
       walkedAt.set(from, performance.now());
+      await dissolveRange(connections, range);
     }
     yield* walk(defaultEvents, null);
     yield* forgetKeys(connections);

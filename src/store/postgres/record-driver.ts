@@ -29,6 +29,7 @@ export function createRecordDriver(connections: Connections, node: () => number)
 
   return {
     db,
+    dialect: 'postgres',
     eventsWithData: 'events_with_data',
     async read(query) {
       const { rows } = await connections.query(query.compile());

@@ -1,11 +1,10 @@
-import { PosthornError } from '../../errors.ts';
 import { isEnd } from '../../model/delivery.ts';
 import type { Id } from '../../model/id.ts';
 import type { Settlement } from '../store.ts';
 import { asciiArray, float8Array, int4Array, int8Array, textArray } from './binary-array.ts';
 import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
-import { isOutcomeUnknown, toStoreError } from './failure.ts';
+import { isOfTheStore, isOutcomeUnknown, toStoreError } from './failure.ts';
 import type { Call } from './lane.ts';
 
 type SettleCall = Call<Settlement, boolean>;
@@ -130,7 +129,7 @@ export class Settling {
       await work(calls);
     } catch (error) {
       const fault = toStoreError(error);
-      const isOfAll = calls.length === 1 || isStoreAway(fault);
+      const isOfAll = calls.length === 1 || isOfTheStore(error);
       if (isOfAll) for (const { reject } of calls) reject(fault);
       else for (const call of calls) await this.#each([call], work);
     }
@@ -199,11 +198,6 @@ export class Settling {
     });
     return new Set(rows.map((row) => row.delivery_id));
   }
-}
-
-/** Nothing is wrong with the calls. */
-function isStoreAway(fault: Error): boolean {
-  return fault instanceof PosthornError && fault.code !== 'ALREADY_EXISTS';
 }
 
 function endTimes(calls: readonly SettleCall[]): number[] {

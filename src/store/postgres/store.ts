@@ -20,6 +20,7 @@ import { Claiming } from './claim.ts';
 import { Connections } from './connections.ts';
 import type { Context } from './context.ts';
 import { DueHint } from './due-hint.ts';
+import { toStoreError } from './failure.ts';
 import { FanningOut } from './fan-out.ts';
 import { Lane } from './lane.ts';
 import { refuseHalfMoved } from './moved.ts';
@@ -198,15 +199,17 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
     nodes,
     async open({ migrate }) {
       if (state !== 'closed') throw new Error('The store is open already.');
-      await prepareDatabase(connections, { migrate });
-      await refuseHalfMoved(connections);
-      await loadRoot();
-      await nodes.start();
       try {
+        await prepareDatabase(connections, { migrate });
+        await refuseHalfMoved(connections);
+        await loadRoot();
+        await nodes.start();
         // Again, now that a move that begins would find this node: one of the two sees the other.
         await refuseHalfMoved(connections);
+        await partitions.start();
       } catch (error) {
         await nodes.stop();
+        await connections.end();
         throw error;
       }
       state = 'open';
@@ -244,7 +247,7 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
       try {
         checkSettlement(settlement);
       } catch (error) {
-        return Promise.reject(error as Error);
+        return Promise.reject(toStoreError(error));
       }
       return settleLane.call(settlement, 1, settlement.attempt?.detail.length ?? 0);
     },

@@ -16,6 +16,7 @@ export interface Objection {
 
 /** What the records need of an engine. Kysely compiles for its dialect, the engine runs. */
 export interface RecordDriver {
+  readonly dialect: 'sqlite' | 'postgres';
   /** The table or view that has events with their payload. */
   readonly eventsWithData: 'events' | 'events_with_data';
   /** Compiles only; it has no connection of its own. */

@@ -56,6 +56,7 @@ export function createSqliteStore({ dataDir, keyRing, now = Date.now, maxBytes }
   let isClosing = false;
   const isOpen = (): boolean => writer.isOpen && !isClosing;
   const driver: RecordDriver = {
+    dialect: 'sqlite',
     eventsWithData: 'events',
     db: new Kysely<Tables>({
       dialect: {

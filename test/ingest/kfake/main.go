@@ -1,12 +1,11 @@
 // A Kafka broker for the tests: real protocol, real sockets, its data in a folder, one node. Prints its address as one
-// line of JSON when it listens, and stops when its standard input ends or a signal comes.
+// line of JSON when it listens.
 package main
 
 import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -45,10 +44,6 @@ func main() {
 
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		ended <- syscall.SIGTERM
-	}()
 	<-ended
 	cluster.Close()
 }
