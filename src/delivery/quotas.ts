@@ -9,6 +9,8 @@ const DAY_MS = 86_400_000;
 const LOOK_MS = 60_000;
 /** Among several nodes: what came in is told to the others this often. */
 const TELL_MS = 100;
+/** By then every node has told what it had taken in. */
+const TOLD_MS = 500;
 
 export interface QuotasOptions {
   store: Pick<Store, 'events' | 'cluster'>;
@@ -198,11 +200,32 @@ export class Quotas {
   /** Counts what the store has of the day, one further than the limit: that it is over is all that matters there. */
   async #seed(tenantId: string, counter: Counter): Promise<void> {
     const { day, limit, shared } = counter;
+    const before = shared?.added ?? 0;
     const stored = await this.#o.store.events.count(tenantId, day * DAY_MS, limit + 1);
     if (shared) await this.#shared!.learn(shared);
     if (counter.day !== day || counter.shared !== shared) return;
-    // Of what came before the nodes counted for this tenant, or was told to nobody before a crash, the store alone knows.
-    counter.own = shared ? Math.max(0, stored - shared.used) : Math.max(counter.own, stored);
+    if (shared) {
+      // Of what came before the nodes counted for this tenant, or was told to nobody before a crash, the store alone knows.
+      counter.own = Math.max(0, stored - shared.used);
+      if (counter.own > 0) this.#seedLater(tenantId, counter, shared, stored, before);
+    } else counter.own = Math.max(counter.own, stored);
+  }
+
+  /** Some of what the store had, other nodes had not told yet: when they have, it must not count twice. */
+  #seedLater(tenantId: string, counter: Counter, shared: SharedCount, stored: number, before: number): void {
+    setTimeout(() => {
+      if (this.#isStopped || counter.shared !== shared) return;
+      this.#shared!.learn(shared).then(
+        () => {
+          const addedSince = shared.added - before;
+          counter.own = Math.min(counter.own, Math.max(0, stored - (shared.used - addedSince)));
+          if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+        },
+        (error: unknown) => {
+          this.#o.log.warn({ tenant: tenantId, error: String(error) }, 'quota.not_counted');
+        },
+      );
+    }, TOLD_MS).unref();
   }
 
   #arm(): void {

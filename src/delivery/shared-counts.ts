@@ -27,6 +27,8 @@ export class SharedCount {
   sent = 0;
   /** Counted here since. */
   unsent = 0;
+  /** All that was ever counted here. */
+  added = 0;
   /** By `performance.now`: when the newest answer was asked for, and when the last one came. */
   askedAt = Number.NEGATIVE_INFINITY;
   answeredAt = Number.NEGATIVE_INFINITY;
@@ -68,6 +70,7 @@ export class SharedCounts {
    */
   add(count: SharedCount, by: number, left: number): void {
     count.unsent += by;
+    count.added += by;
     this.#waiting.add(count);
     const isClose = left >= 0 && count.unsent * UNTOLD_PART >= left;
     this.#arm(isClose || performance.now() - count.askedAt > this.#o.everyMs * 10);

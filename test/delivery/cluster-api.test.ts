@@ -99,7 +99,7 @@ describe.skipIf(!hasPostgres(18))('the API of several nodes', () => {
       const member = (await a.call('POST', '/v1/members', { key, body: { role: 'admin' } })).body;
       expect((await b.call('PATCH', `/v1/members/${member.id}`, { key, body: { name: 'N' } })).body.name).toBe('N');
       const personal = (await a.call('POST', '/v1/api-keys', { key, body: { memberId: member.id } })).body;
-      const { token } = (await b.call('POST', '/v1/session', { key: personal.key, body: {} })).body;
+      const { token } = (await b.call('POST', '/v1/sessions', { key: personal.key, body: {} })).body;
       const cookie = `__Host-posthorn_session=${token}`;
       expect((await a.call('GET', path, { cookie })).status).toBe(200);
     }
@@ -111,7 +111,7 @@ describe.skipIf(!hasPostgres(18))('the API of several nodes', () => {
     const revoked = await make({ role: 'viewer' });
     const member = (await a.call('POST', '/v1/members', { body: { role: 'admin' } })).body;
     const personal = await make({ memberId: member.id });
-    const { token } = (await a.call('POST', '/v1/session', { key: personal.key, body: {} })).body;
+    const { token } = (await a.call('POST', '/v1/sessions', { key: personal.key, body: {} })).body;
     const cookie = `__Host-posthorn_session=${token}`;
     const list = (options: object) => b.call('GET', '/v1/webhooks', options).then(({ status }) => status);
     for (const who of [{ key: revoked.key }, { key: personal.key }, { cookie }]) {
@@ -137,7 +137,7 @@ describe.skipIf(!hasPostgres(18))('the API of several nodes', () => {
       const owners = await Promise.all([make(a), make(b)]);
       const demote = (front: Front, { body }: Answer) =>
         front.call('PATCH', `/v1/members/${body.id}`, { tenant, body: { role: 'viewer' } });
-      const answers = await Promise.all([demote(a, owners[1]!), demote(b, owners[0]!)]);
+      const answers = await Promise.all([demote(a, owners[1]), demote(b, owners[0])]);
       expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 409]);
     }
   });

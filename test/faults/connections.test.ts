@@ -12,10 +12,9 @@ describe('connections to the database that fail', () => {
   it(
     'in mid-commit, with the answer lost, make no event twice and leave no delivery undone',
     { timeout: 120_000 },
-    async ({ server, receiver, proxy, node, load }) => {
+    async ({ server, receiver, proxy, twoNodes, load }) => {
       const databaseUrl = proxy.url(DATABASE);
-      const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
-      await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const { nodes } = await twoNodes({ databaseUrl, settings });
       const sending = load({ clients: () => nodes.map(({ client }) => client), type: 'order.created', lanes: 8 });
       await sending.more(100);
       proxy.dropAnswers(7);
@@ -40,10 +39,9 @@ describe('connections to the database that fail', () => {
   it(
     'by being reset, refused and cut in the middle of a statement, are made anew',
     { timeout: 120_000 },
-    async ({ server, receiver, proxy, node, load }) => {
+    async ({ server, receiver, proxy, twoNodes, load }) => {
       const databaseUrl = proxy.url(DATABASE);
-      const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
-      await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const { nodes } = await twoNodes({ databaseUrl, settings });
       const sending = load({ clients: () => nodes.map(({ client }) => client), type: 'order.created', lanes: 8 });
       for (let round = 0; round < 10; round++) {
         await sending.more(30);
@@ -75,9 +73,9 @@ describe('connections to the database that fail', () => {
     'by falling silent for longer than the lease, cost a node its leases and nothing else',
     { timeout: 120_000 },
     async ({ server, receiver, proxy, node, load }) => {
-      const cutOff = await node({ databaseUrl: proxy.url(DATABASE), settings });
       const well = await node({ settings });
       await well.client.webhook(receiver.url(), ['order.created']);
+      const cutOff = await node({ databaseUrl: proxy.url(DATABASE), settings });
       const sending = load({ clients: () => [cutOff.client, well.client], type: 'order.created', lanes: 8 });
       for (const direction of ['both', 'down'] as const) {
         await sending.more(100);

@@ -13,7 +13,7 @@ describe('a database server whose disk is full', () => {
   it(
     'makes the API answer 503 STORE_FULL with Retry-After, and goes on by itself once there is room',
     { timeout: 120_000 },
-    async ({ server, receiver, node, load, skip, onTestFinished }) => {
+    async ({ server, receiver, twoNodes, load, skip, onTestFinished }) => {
       const disk = mountSmallDisk(48);
       if (disk === null) return skip('this user may not mount a file system of its own');
       onTestFinished(() => {
@@ -24,8 +24,7 @@ describe('a database server whose disk is full', () => {
       await server.query(`CREATE DATABASE ${DATABASE} TABLESPACE small`);
       const databaseUrl = server.url(DATABASE);
       await migrate({ databaseUrl });
-      const nodes = [await node({ databaseUrl }), await node({ databaseUrl })];
-      const { id } = await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const { nodes, id } = await twoNodes({ databaseUrl });
       const clients = () => nodes.map(({ client }) => client);
       const sending = load({ clients, type: 'order.created', lanes: LANES, pauseMs: 0 });
       await sending.more(100);
@@ -38,7 +37,7 @@ describe('a database server whose disk is full', () => {
       expect(refusal).toMatchObject({ status: 503 });
       expect(Number(refusal?.retryAfter)).toBeGreaterThan(0);
       // What is there can still be read.
-      expect((await nodes[1]!.client.call('GET', `/v1/webhooks/${id}`)).status).toBe(200);
+      expect((await nodes[1].client.call('GET', `/v1/webhooks/${id}`)).status).toBe(200);
 
       disk.free();
       await sending.more(100);

@@ -13,7 +13,7 @@ describe('failover to another server at the same address', () => {
   it(
     'loses nothing that was acknowledged, with no restart of Posthorn',
     { timeout: 120_000 },
-    async ({ server, receiver, proxy, node, load, onTestFinished }) => {
+    async ({ server, receiver, proxy, twoNodes, load, onTestFinished }) => {
       const standby = await startStandby(server);
       onTestFinished(() => standby.stop());
       await whenFollowed(server);
@@ -24,8 +24,7 @@ describe('failover to another server at the same address', () => {
       expect(refused.output.trim().split('\n')).toHaveLength(1);
       expect(refused.output).toMatch(/read-only|standby/i);
 
-      const nodes = [await node({ databaseUrl, settings }), await node({ databaseUrl, settings })];
-      await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const { nodes } = await twoNodes({ databaseUrl, settings });
       const sending = load({ clients: () => nodes.map(({ client }) => client), type: 'order.created', lanes: 8 });
       await sending.more(200);
 

@@ -14,14 +14,12 @@ describe('kill -9 of one of two nodes under load', () => {
   it(
     `loses nothing, sends at most one extra copy of what was on the wire, and leaves nothing undone for longer than a lease`,
     { timeout: 120_000 },
-    async ({ server, receiver, node, load }) => {
+    async ({ server, receiver, node, twoNodes, load }) => {
       let answerMs = 10;
       receiver.answer('/hook', (_, response) => {
         setTimeout(() => response.writeHead(200).end(), answerMs);
       });
-      let doomed = await node({ settings });
-      let other = await node({ settings });
-      await doomed.client.webhook(receiver.url(), ['order.created']);
+      let [doomed, other] = (await twoNodes({ settings })).nodes;
       const sending = load({ clients: () => [doomed.client, other.client], type: 'order.created' });
 
       for (let kill = 0; kill < KILLS; kill++) {

@@ -19,6 +19,14 @@ export interface Scene {
   proxy: FaultProxy;
   /** Starts a node; on the server itself unless `databaseUrl` says otherwise. */
   node(options?: Partial<NodeOptions>): Promise<ClusterNode>;
+  /**
+   * Starts two nodes; the receiver is the endpoint of `order.created`, made before the second one starts: a node that runs
+   * learns of a new endpoint within a second, one that starts knows it from its start.
+   */
+  twoNodes(
+    options?: Partial<NodeOptions>,
+    more?: Record<string, unknown>,
+  ): Promise<{ nodes: [ClusterNode, ClusterNode]; id: string }>;
   load(options: LoadOptions): Load;
 }
 
@@ -52,6 +60,13 @@ export function makeIt(options: PostgresOptions = {}) {
         const node = await startNode({ databaseUrl: server.url(DATABASE), ...given });
         nodes.push(node);
         return node;
+      };
+    })
+    .extend('twoNodes', ({ node, receiver }): Scene['twoNodes'] => {
+      return async (given, more) => {
+        const first = await node(given);
+        const { id } = await first.client.webhook(receiver.url(), ['order.created'], more);
+        return { nodes: [first, await node(given)], id };
       };
     })
     .extend('load', async ({}, { onCleanup }): Promise<Scene['load']> => {

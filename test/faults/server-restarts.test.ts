@@ -10,15 +10,14 @@ describe(`PostgreSQL stopped with "immediate" and started ${STOPS} times under l
   it(
     'needs no restart of Posthorn: it answers 503 with Retry-After meanwhile, and loses and doubles nothing',
     { timeout: 120_000 },
-    async ({ server, receiver, node, load }) => {
+    async ({ server, receiver, twoNodes, load }) => {
       const settings = { CONCURRENCY: String(ON_THE_WIRE) };
-      const nodes = [await node({ settings }), await node({ settings })];
-      await nodes[0]!.client.webhook(receiver.url(), ['order.created']);
+      const { nodes } = await twoNodes({ settings });
       const sending = load({ clients: () => nodes.map(({ client }) => client), type: 'order.created', lanes: 8 });
       for (let stop = 0; stop < STOPS; stop++) {
         await sending.more(40);
         await server.stopImmediate();
-        if (stop === 0) await expectUnready(nodes[1]!.client.base);
+        if (stop === 0) await expectUnready(nodes[1].client.base);
         await server.start();
       }
       await sending.more(40);

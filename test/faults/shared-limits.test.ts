@@ -8,9 +8,11 @@ describe('two nodes and one endpoint', () => {
   it(
     'both stop within a second when it is disabled on one of them, and go on when it is enabled on the other',
     { timeout: 120_000 },
-    async ({ server, receiver, node, load }) => {
-      const [one, other] = [await node(), await node()];
-      const { id } = await one.client.webhook(receiver.url(), ['order.created']);
+    async ({ server, receiver, twoNodes, load }) => {
+      const {
+        nodes: [one, other],
+        id,
+      } = await twoNodes();
       const sending = load({ clients: () => [one.client, other.client], type: 'order.created' });
       for (const [first, second] of [
         [one, other],
@@ -34,7 +36,7 @@ describe('two nodes and one endpoint', () => {
   it.for([1, 2, 3])(
     'never send more than its limit of %i at once together, and as much as that',
     { timeout: 120_000 },
-    async (limit, { server, receiver, node, load }) => {
+    async (limit, { server, receiver, node, twoNodes, load }) => {
       let underWay = 0;
       let most = 0;
       receiver.answer('/hook', (_, response) => {
@@ -44,8 +46,9 @@ describe('two nodes and one endpoint', () => {
           response.writeHead(200).end();
         }, 25);
       });
-      const [one, other] = [await node(), await node()];
-      await one.client.webhook(receiver.url(), ['order.created'], { concurrency: limit });
+      const {
+        nodes: [one, other],
+      } = await twoNodes({}, { concurrency: limit });
       const sending = load({ clients: () => [one.client, other.client], type: 'order.created', lanes: 8, pauseMs: 0 });
       await sending.more(100 * limit);
       await sending.stop();

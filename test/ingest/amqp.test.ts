@@ -1,16 +1,82 @@
 import { connect } from 'amqplib';
-import type { ChannelModel, ConfirmChannel } from 'amqplib';
-import { testBroker } from './behaviour.ts';
+import type { ChannelModel, ConfirmChannel, GetMessage } from 'amqplib';
+import { expect, it } from 'vitest';
+import { testBroker, until } from './behaviour.ts';
 import type { Broker, Queue } from './broker.ts';
-import { startRabbit } from './rabbitmq.ts';
+import { freePort } from './child.ts';
+import { startRabbit, type RabbitServer } from './rabbitmq.ts';
 
-testBroker('RabbitMQ', startBroker);
+let server: RabbitServer;
+let channel: ConfirmChannel;
+
+testBroker('RabbitMQ', startBroker, ({ run, runBare, queue, events }) => {
+  it('stops at a message without message-id, which would be another event each time, and says what to do', async () => {
+    const name = queue().argv.at(-1)!;
+    channel.sendToQueue(name, Buffer.from('{"n":1}'));
+    channel.sendToQueue(name, Buffer.from('{"n":1}'));
+    await channel.waitForConfirms();
+    const { code, stderr } = await run().ended;
+    expect(stderr).toMatch(/^posthorn: a message of .* has no message-id, .*--id-from .*body-hash.*\n$/);
+    expect(code).toBe(1);
+    expect(await queue().unacknowledged()).toBe(2);
+
+    run('--id-from', 'body-hash');
+    await until(async () => (await queue().unacknowledged()) === 0);
+    expect((await events()).map(({ group }) => group)).toEqual(['1']);
+  });
+
+  it('takes types from routing keys, and copies what is no event to a queue of its own, with the reason', async () => {
+    const name = queue().argv.at(-1)!;
+    await channel.assertExchange('shop', 'topic');
+    await channel.bindQueue(name, 'shop', 'order.#');
+    channel.publish('shop', 'order.paid', Buffer.from('{"n":1}'), { messageId: '1', persistent: true });
+    // What would not let it be copied, or copy it elsewhere too.
+    const odd = { messageId: '2', userId: 'guest', expiration: 600_000, headers: { CC: [name], trace: 'abc' } };
+    channel.publish('shop', 'order.paid', Buffer.from('no JSON'), odd);
+    await channel.waitForConfirms();
+    await channel.assertQueue('refused');
+    const from = queue().argv;
+    runBare(...from, '--type-from', 'routing-key', '--group-from', 'field:n', '--dead-letter', 'refused');
+    await until(async () => (await queue().unacknowledged()) === 0);
+    expect(await events()).toMatchObject([{ type: 'order.paid', group: '1' }]);
+    const copy = (await channel.get('refused', { noAck: true })) as GetMessage;
+    expect(copy.content.toString()).toBe('no JSON');
+    expect(copy.properties.messageId).toBe('2');
+    expect(copy.properties.headers).toMatchObject({
+      trace: 'abc',
+      'posthorn-from': name,
+      'posthorn-routing-key': 'order.paid',
+    });
+    expect(String(copy.properties.headers!['posthorn-reason'])).toMatch(/not valid JSON/);
+  });
+
+  it('says in one line what is wrong with the broker, the user, the virtual host or a queue', async () => {
+    const here = server.address;
+    for (const [argv, says] of [
+      [
+        ['--from', `amqp://127.0.0.1:${await freePort()}`, '--queue', 'q'],
+        /^posthorn: RabbitMQ at .* cannot be reached: .*--from\n$/,
+      ],
+      [
+        ['--from', `amqp://guest:wr0ng@${here}`, '--queue', 'q'],
+        /^posthorn: RabbitMQ at .* does not let this user in: .*--from\n$/,
+      ],
+      [['--from', `amqp://${here}/none`, '--queue', 'q'], /^posthorn: RabbitMQ at .* virtual host: .*\n$/],
+      [['--from', `amqp://${here}`, '--queue', 'none'], /^posthorn: there is no queue none at .*; check --queue\n$/],
+      [[...queue().argv, '--dead-letter', 'none'], /^posthorn: there is no queue none at .*; check --dead-letter\n$/],
+    ] as const) {
+      const { code, stderr, stdout } = await runBare('--type', 'a', ...argv).ended;
+      expect(stderr).toMatch(says);
+      expect(code).toBe(1);
+      expect(stdout + stderr).not.toContain('wr0ng');
+    }
+  });
+});
 
 async function startBroker(): Promise<Broker> {
-  const server = await startRabbit();
+  server = await startRabbit();
   const address = `amqp://${server.address}`;
   let connection: ChannelModel;
-  let channel: ConfirmChannel;
   let made = 0;
   let sent = 0;
 

@@ -1,9 +1,63 @@
 import { Admin, Consumer, Producer, type GenericError } from '@platformatic/kafka';
+import { expect, it } from 'vitest';
 import { testBroker, until } from './behaviour.ts';
 import type { Broker, Queue } from './broker.ts';
+import { freePort } from './child.ts';
 import { startKafka } from './kafka-broker.ts';
 
-testBroker('Kafka', startBroker);
+testBroker('Kafka', startBroker, ({ run, runBare, queue, events }) => {
+  it('shares partitions between processes of one group, and takes over from one that is killed', async () => {
+    const bodies = Array.from({ length: 300 }, (_, n) => JSON.stringify({ n }));
+    const [one, other] = [run('--batch', '20'), run('--batch', '20')];
+    await Promise.all([one, other].map(({ logged }) => logged(({ msg }) => msg === 'ingest.started')));
+    await queue().send(bodies.slice(0, 150));
+    await until(async () => (await events()).length >= 50);
+    await one.end('SIGKILL');
+    await queue().send(bodies.slice(150));
+    await until(async () => (await queue().unacknowledged()) === 0);
+    const groups = (await events()).map(({ group }) => Number(group));
+    expect(groups.sort((a, b) => a - b)).toEqual(bodies.map((_, n) => n));
+  });
+
+  it('groups events by record key', async () => {
+    await queue().send(['{}', '{}']);
+    runBare(...queue().argv, '--type-from', 'topic', '--group-from', 'key');
+    await until(async () => (await events()).length === 2);
+    const topic = queue().argv[queue().argv.indexOf('--topic') + 1];
+    expect((await events()).map(({ type, group }) => [type, group]).sort()).toEqual([
+      [topic, 'key 0'],
+      [topic, 'key 1'],
+    ]);
+  });
+
+  it('says in one line what is wrong with the broker, the user or the topic', async () => {
+    const closed = await startKafka(['orders'], { mechanism: 'SCRAM-SHA-256', name: 'app', password: 's3cret' });
+    const sasl = ['--topic', 'orders', '--sasl', 'scram-sha-256'];
+    try {
+      for (const [argv, says] of [
+        [
+          ['--from', `kafka://127.0.0.1:${await freePort()}`, '--topic', 't'],
+          /^posthorn: Kafka at .* cannot be used: .*--from\n$/,
+        ],
+        [
+          ['--from', `kafka://app:wr0ng@${closed.address}`, ...sasl],
+          /^posthorn: Kafka at .* does not let this user in; .*--sasl\n$/,
+        ],
+        [[...queue().argv, '--topic', 'none'], /^posthorn: there is no topic none at .*; check --topic\n$/],
+      ] as const) {
+        const { code, stderr, stdout } = await runBare('--type', 'a', ...argv).ended;
+        expect(stderr).toMatch(says);
+        expect(code).toBe(1);
+        expect(stdout + stderr).not.toContain('wr0ng');
+      }
+      const one = runBare('--type', 'a', '--from', `kafka://app:s3cret@${closed.address}`, ...sasl);
+      await one.logged(({ msg }) => msg === 'ingest.started');
+      expect((await one.end('SIGTERM')).stdout).not.toContain('s3cret');
+    } finally {
+      await closed.close();
+    }
+  });
+});
 
 async function startBroker(): Promise<Broker> {
   const server = await startKafka(['first']);

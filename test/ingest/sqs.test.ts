@@ -3,17 +3,62 @@ import {
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
+  SendMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { testBroker } from './behaviour.ts';
+import { expect, it } from 'vitest';
+import { testBroker, until } from './behaviour.ts';
 import type { Broker, Queue } from './broker.ts';
+import { freePort } from './child.ts';
+import { startIngest } from './ingest-process.ts';
 import { startSqs } from './sqs-server.ts';
 
-testBroker('SQS', startBroker);
+let client: SQSClient;
+
+testBroker('SQS', startBroker, ({ runBare, queue, events }) => {
+  it('takes deduplication ids and message groups of a FIFO queue', async () => {
+    const QueueName = 'orders.fifo';
+    const { QueueUrl } = await client.send(new CreateQueueCommand({ QueueName, Attributes: { FifoQueue: 'true' } }));
+    for (const n of [1, 2, 3]) {
+      const ids = { MessageGroupId: `customer ${n % 2}`, MessageDeduplicationId: `order ${n}` };
+      const attributes = { 'event-type': { DataType: 'String', StringValue: 'order.paid' } };
+      await client.send(new SendMessageCommand({ QueueUrl, MessageBody: '{}', MessageAttributes: attributes, ...ids }));
+    }
+    const from = ['--from', `sqs://eu-central-1/${QueueName}`];
+    runBare(...from, '--type-from', 'header:event-type', '--group-from', 'key', '--on-invalid', 'stop');
+    await until(async () => (await events()).length === 3);
+    const found = (await events()).map(({ type, group }) => `${type} ${group}`);
+    expect(found.sort()).toEqual(['order.paid customer 0', 'order.paid customer 1', 'order.paid customer 1']);
+  });
+
+  it('stops at what is no event in a queue that would give it for ever', async () => {
+    const { QueueUrl } = await client.send(new CreateQueueCommand({ QueueName: 'plain' }));
+    await client.send(new SendMessageCommand({ QueueUrl, MessageBody: 'no JSON' }));
+    const { code, stderr } = await runBare('--from', 'sqs://eu-central-1/plain', '--type', 'a').ended;
+    expect(stderr).toMatch(/^posthorn: plain .* cannot be an event: .*\n$/);
+    expect(code).toBe(1);
+  });
+
+  it('says in one line what is wrong with the service or the queue', async () => {
+    for (const [env, says] of [
+      [{}, /^posthorn: there is no queue none in eu-central-1; check --from\n$/],
+      [
+        { AWS_ENDPOINT_URL: `http://127.0.0.1:${await freePort()}` },
+        /^posthorn: SQS in eu-central-1 cannot be used: .*ECONNREFUSED.*\n$/,
+      ],
+    ] as const) {
+      const argv = ['--type', 'a', '--from', 'sqs://eu-central-1/none'];
+      const { code, stderr } = await startIngest(argv, { ...queue().env, ...env, POSTHORN_URL: 'http://127.0.0.1:9' })
+        .ended;
+      expect(stderr).toMatch(says);
+      expect(code).toBe(1);
+    }
+  });
+});
 
 async function startBroker(): Promise<Broker> {
   const server = await startSqs();
-  const client = new SQSClient({
+  client = new SQSClient({
     region: 'eu-central-1',
     endpoint: server.env.AWS_ENDPOINT_URL!,
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
