@@ -94,8 +94,9 @@ export function testBroker(name: string, start: () => Promise<Broker>, more?: (s
       await gate.reached(6);
       await first.end('SIGKILL');
       // Committed, but nobody was told: the broker has to give these again.
-      expect((await published()).length).toBe(300);
-      expect(await queue.unacknowledged()).toBeGreaterThanOrEqual(700);
+      const committed = (await published()).length;
+      expect(committed).toBeLessThan(1000);
+      expect(await queue.unacknowledged()).toBeGreaterThan(1000 - committed);
 
       const second = run('--batch', '50');
       await untilAcknowledged();

@@ -76,7 +76,7 @@ async function startBroker(): Promise<Broker> {
     const dead = await attributesOf(deadUrl);
     const redrive = { deadLetterTargetArn: dead.QueueArn, maxReceiveCount: 3 };
     // After a kill -9 the queue waits this long for a message to be deleted.
-    const url = await make(name, { VisibilityTimeout: '2', RedrivePolicy: JSON.stringify(redrive) });
+    const url = await make(name, { VisibilityTimeout: '5', RedrivePolicy: JSON.stringify(redrive) });
     return {
       argv: ['--from', `sqs://eu-central-1/${name}`],
       env: server.env,

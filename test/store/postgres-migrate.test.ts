@@ -51,6 +51,27 @@ describe.each([18, 14] as const)('migrations on PostgreSQL %i', (version) => {
     const ledger = (): Promise<{ number: number; name: string }[]> =>
       server.query('SELECT number, name FROM posthorn.migrations ORDER BY number', database.name);
 
+    it('wait for nodes of an older release to be gone where these could not live with them', async () => {
+      const connections = connect();
+      await migrate(connections);
+      const add = (knows: number, lease: string): Promise<unknown> =>
+        server.query(
+          `INSERT INTO posthorn.nodes (name, delivers, knows, lease_ms, renewed_at) VALUES ('old one', true, ${knows}, 30000, clock_timestamp() + interval '${lease}')`,
+          database.name,
+        );
+      await add(newest, '-1 hour'); // gone without a word
+      await add(newest + 1, '0');
+      await add(newest, '0');
+      expect(await migrate(connections, { migrations: [...ours, expand] })).toEqual([nameOf(expand)]);
+      const next = { migrations: [...ours, expand, contract] };
+      await expect(migrate(connections, next)).rejects.toMatchObject({
+        code: 'STORE_UNAVAILABLE',
+        message: expect.stringMatching(/older release.* some still run: old one\. /) as string,
+      });
+      await server.query('UPDATE posthorn.nodes SET ended_at = clock_timestamp()', database.name);
+      expect(await migrate(connections, next)).toEqual([nameOf(contract)]);
+    });
+
     it('are pending, then applied, then no more, and the partitions of the coming days are there', async () => {
       const connections = connect();
       expect((await pendingIn(connections)).map(nameOf)).toEqual(all);

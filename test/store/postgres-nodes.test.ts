@@ -86,8 +86,8 @@ describeNodes('nodes that share a database', (rig) => {
     it('cannot run out in the first third of its length after the database came up', async () => {
       await rig.server.stopFast();
       await rig.server.start();
-      await sql(`INSERT INTO posthorn.nodes (name, delivers, lease_ms, renewed_at) VALUES
-        ('may still come', false, 60000, now() - interval '1 hour'), ('is late', false, 3, now() - interval '1 hour')`);
+      await sql(`INSERT INTO posthorn.nodes (name, delivers, knows, lease_ms, renewed_at) VALUES
+        ('may still come', false, 1, 60000, now() - interval '1 hour'), ('is late', false, 1, 3, now() - interval '1 hour')`);
       await start();
       const ended = (): Promise<{ name: string }[]> =>
         sql('SELECT name FROM posthorn.nodes WHERE ended_at IS NOT NULL');
@@ -123,7 +123,7 @@ describeNodes('nodes that share a database', (rig) => {
     });
 
     it('has nothing stranded behind it where whoever took over died half way', async () => {
-      await sql(`INSERT INTO posthorn.nodes (name, delivers, lease_ms, ended_at) VALUES ('ended', true, 1000, now())`);
+      await sql(`INSERT INTO posthorn.nodes (name, delivers, knows, lease_ms, ended_at) VALUES ('ended', true, 1, 1000, now())`);
       await lease(1, 3);
       await lease(7_777, 2, 'whd_of_a_node_that_was_never_there');
       const node = await start();

@@ -212,8 +212,8 @@ describeNodes('what nodes tell each other', (rig) => {
       INSERT INTO posthorn.counters VALUES ('old', ${today - 3 * day}, 1), ('new', ${today - day}, 1),
         ('old', ${now - (now % 60_000) - 2 * HOUR_MS + (today === now ? 1 : 0)}, 1), ('new', ${now - (now % 60_000)}, 1);
       INSERT INTO posthorn.counters SELECT 'old', ${today - 3 * day} + n, 1 FROM generate_series(1, 6000) n;
-      INSERT INTO posthorn.nodes (name, delivers, lease_ms, ended_at) VALUES
-        ('old', true, 1, now() - interval '25 hours'), ('new', true, 1, now())`);
+      INSERT INTO posthorn.nodes (name, delivers, knows, lease_ms, ended_at) VALUES
+        ('old', true, 1, 1, now() - interval '25 hours'), ('new', true, 1, 1, now())`);
     await forgetExpired(node.connections, now);
     const left = await sql(`
       SELECT key AS name FROM posthorn.changes WHERE kind = 'endpoint' UNION ALL SELECT endpoint_id FROM posthorn.pauses

@@ -52,6 +52,7 @@ export class Doubts {
         await this.#c.connections.raw(statement);
         return;
       } catch (again) {
+        console.error('DOUBT', (again as any)?.code, (again as any)?.message, (again as any)?.table, (again as any)?.constraint);
         if (isUniqueViolation(again, 'events')) return; // it was stored the first time
         // The keys are stored: by this very batch, or by somebody else.
         if (isUniqueViolation(again, 'dedupe') && (await this.#isStored(statement))) return;

@@ -40,6 +40,11 @@ SELECT
 
 const APPLIED = 'SELECT number, name, checksum, compatible_from FROM posthorn.migrations ORDER BY number';
 
+/** Live ones whose code cannot work with a migration. */
+const OLDER_NODES = `SELECT name FROM posthorn.nodes
+  WHERE ended_at IS NULL AND renewed_at + lease_ms * interval '1 ms' > clock_timestamp() AND knows < $1 ORDER BY number LIMIT 5`;
+const FIRST = 1;
+
 interface Content {
   ledgerColumns: number;
   stranger: string | null;
@@ -168,6 +173,7 @@ async function applyNext(
         const { rows } = await client.query<Applied>(connections.inSchema(APPLIED));
         [next] = lacking(rows, migrations);
         if (next === undefined) return;
+        await refuseWhileOthersRun(client, connections, next);
         await client.query(`SET LOCAL lock_timeout = ${LOCK_MS}`);
         await query(client, connections.inSchema(next.sql));
         await client.query(
@@ -190,6 +196,17 @@ async function applyNext(
       await wait(PAUSE_MS);
     }
   }
+}
+
+/** Nodes of an older release go before what they cannot live with comes. */
+async function refuseWhileOthersRun(client: pg.Client, connections: Connections, next: Migration): Promise<void> {
+  if (next.compatibleFrom <= FIRST) return; // every release can live with it; of the first one there is no table to ask yet
+  const { rows } = await client.query<{ name: string }>(connections.inSchema(OLDER_NODES), [next.compatibleFrom]);
+  if (rows.length === 0) return;
+  throw new PosthornError(
+    'STORE_UNAVAILABLE',
+    `Migration ${nameOf(next)} ends what nodes of an older release need, and some still run: ${rows.map(({ name }) => name).join(', ')}. Update or stop them, then migrate again.`,
+  );
 }
 
 /** Whoever migrates this schema goes one after the other, however long that takes. */

@@ -1,5 +1,6 @@
 import { tellStatements } from './change-feed.ts';
 import type { Connections, Run } from './connections.ts';
+import { migrations } from './migrations/index.ts';
 import { CHANNEL_SQL } from './notices.ts';
 
 /** Rows given back in one transaction. */
@@ -50,8 +51,9 @@ export async function register(
       });
     }
     const { rows } = await run<{ number: number }>({
-      sql: 'INSERT INTO posthorn.nodes (name, delivers, lease_ms) VALUES ($1::text, $2::boolean, $3::integer) RETURNING number',
-      parameters: [name, delivers, leaseMs],
+      sql: `INSERT INTO posthorn.nodes (name, delivers, lease_ms, knows)
+            VALUES ($1::text, $2::boolean, $3::integer, $4::integer) RETURNING number`,
+      parameters: [name, delivers, leaseMs, migrations.at(-1)!.number],
     });
     const { number } = rows[0]!;
     for (const statement of tellStatements(number, [{ kind: 'nodes', tenantId: '', key: '' }])) await run(statement);

@@ -179,6 +179,7 @@ CREATE TABLE posthorn.nodes (
   number bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
   name text NOT NULL,
   delivers boolean NOT NULL,
+  knows integer NOT NULL,
   lease_ms integer NOT NULL,
   started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
   renewed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,

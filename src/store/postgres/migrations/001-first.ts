@@ -253,6 +253,8 @@ CREATE TABLE posthorn.nodes (
   number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text NOT NULL,
   delivers boolean NOT NULL,
+  /** The newest migration that its code knows: what it cannot live with waits until it is gone. */
+  knows integer NOT NULL,
   lease_ms integer NOT NULL,
   started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   renewed_at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -1,0 +1,145 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newId } from '../../src/model/id.ts';
+import type { Id } from '../../src/model/id.ts';
+import { createKeyRing } from '../../src/store/seal.ts';
+import { createPostgresStore } from '../../src/store/postgres/store.ts';
+import type { PostgresStore } from '../../src/store/postgres/store.ts';
+import { startProxy } from '../postgres/proxy.ts';
+import type { FaultProxy } from '../postgres/proxy.ts';
+import { startPostgres } from '../postgres/server.ts';
+import type { PostgresServer, TestDatabase } from '../postgres/server.ts';
+import { makeClaim, makeEntry } from '../store/make.ts';
+
+const keyRing = createKeyRing(['a master key for tests only']);
+/** Long enough that no test sees its end: what is stuck is stuck. */
+const leaseMs = 60_000;
+let server: PostgresServer;
+
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server?.stop());
+
+const it = test
+  // eslint-disable-next-line no-empty-pattern
+  .extend('database', async ({}, { onCleanup }): Promise<TestDatabase> => {
+    const database = await server.createDatabase();
+    onCleanup(() => database.drop());
+    return database;
+  })
+  .extend('proxy', async ({ database: _ }, { onCleanup }): Promise<FaultProxy> => {
+    const proxy = await startProxy(server.port);
+    onCleanup(() => proxy.close());
+    return proxy;
+  })
+  .extend('store', async ({ database, proxy }, { onCleanup }): Promise<PostgresStore> => {
+    const store = createPostgresStore({ url: proxy.url(database.name), keyRing, leaseMs, statementTimeoutMs: 2_000 });
+    await store.open({ migrate: true, now: Date.now() });
+    onCleanup(async () => {
+      proxy.pass();
+      await store.close();
+    });
+    return store;
+  });
+
+/** What is leased in the database, by status. */
+async function statuses(database: TestDatabase): Promise<Record<string, number>> {
+  const rows = await server.query<{ status: string; n: number }>(
+    'SELECT status, count(*)::int AS n FROM posthorn.deliveries GROUP BY status',
+    database.name,
+  );
+  return Object.fromEntries(rows.map(({ status, n }) => [status, n]));
+}
+
+/** Runs `work` while the answers to its commits are lost, and the connections with them. */
+async function unheard<Result>(proxy: FaultProxy, work: () => Promise<Result>): Promise<Result | Error> {
+  proxy.dropAnswers(1);
+  const outcome = work().catch((error: unknown) => error as Error);
+  await proxy.whenDropped(proxy.dropped + 1);
+  setTimeout(() => {
+    proxy.pass();
+  }, 20);
+  return outcome;
+}
+
+describe('a commit whose answer is lost', () => {
+  it('of a claim, leaves nothing on the wire that nobody sends', { timeout: 30_000 }, async ({ database, proxy, store }) => {
+    const endpointId = newId(Date.now());
+    await store.accept(Array.from({ length: 10 }, () => makeEntry([endpointId], 'pending')));
+    const now = (): number => store.now();
+    await store.claim(makeClaim({ now: now(), limit: 1 })); // the connection is there, and the statement known
+    const lost = await unheard(proxy, () => store.claim(makeClaim({ now: now() })));
+    expect(lost).toBeInstanceOf(Error);
+    const got = new Set<Id>();
+    await expect
+      .poll(
+        async () => {
+          const { deliveries } = await store.claim(makeClaim({ now: now() })).catch(() => ({ deliveries: [] }));
+          for (const { id } of deliveries) got.add(id);
+          return got.size;
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(9);
+    expect(await statuses(database)).toEqual({ sending: 10 });
+  });
+
+  it('of a fan-out, is found again: what it stored is handed out', { timeout: 30_000 }, async ({ proxy, store }) => {
+    const ids = Array.from({ length: 5 }, () => newId(Date.now()));
+    const entry = makeEntry([ids[0]!], 'sending', {}, { fanOutAfter: ids[0]! });
+    await store.accept([entry]);
+    const rest = makeEntry(ids.slice(1)).deliveries;
+    const slice = { tenantId: 'acme', eventId: entry.event.id, deliveries: rest, from: ids[0]!, after: null, now: store.now() };
+    const outcome = await unheard(proxy, () => store.extendFanOut(slice));
+    expect(outcome).toBe(true);
+  });
+
+  it('of a replay, is found again: what it added is handed out', { timeout: 30_000 }, async ({ proxy, store }) => {
+    const ids = Array.from({ length: 5 }, () => newId(Date.now()));
+    const entry = makeEntry([ids[0]!]);
+    await store.accept([entry]);
+    const added = makeEntry(ids.slice(1)).deliveries;
+    proxy.dropAnswers(1);
+    const outcome = store.addDeliveries('acme', entry.event.id, added, store.now()).catch((error: unknown) => error);
+    await proxy.whenDropped(1);
+    proxy.pass();
+    const answer = await outcome;
+    if (!Array.isArray(answer)) throw answer;
+    expect(answer).toEqual(added.map(({ id }) => id));
+  });
+
+  it('of an event that was given up, releases its delivery once', { timeout: 60_000 }, async ({ database, proxy, store }) => {
+    const endpointId = newId(Date.now());
+    await store.accept([makeEntry([newId(Date.now())])]); // the connection is there
+    const entry = makeEntry([endpointId]);
+    proxy.dropAnswers(1);
+    const refused = store.accept([entry]).catch((error: unknown) => error as Error);
+    await proxy.whenDropped(1);
+    expect(await refused).toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    proxy.pass();
+    await expect
+      .poll(
+        async () => {
+          const { deliveries } = await store.claim(makeClaim({ now: store.now() })).catch(() => ({ deliveries: [] }));
+          return deliveries.map(({ id }) => id);
+        },
+        { timeout: 15_000, interval: 100 },
+      )
+      .toEqual([entry.deliveries[0]!.id]);
+    // It is on the wire now, and its receiver takes its time.
+    const until = performance.now() + 4_000;
+    while (performance.now() < until) {
+      const { deliveries } = await store.claim(makeClaim({ now: store.now() }));
+      expect(deliveries).toEqual([]);
+    }
+    expect(await statuses(database)).toEqual({ sending: 2 });
+  });
+
+  it('of an event without keys and with several endpoints, is accepted once', { timeout: 30_000 }, async ({ database, proxy, store }) => {
+    await store.accept([makeEntry([newId(Date.now())])]);
+    const entry = makeEntry([newId(Date.now()), newId(Date.now())]);
+    const outcome = await unheard(proxy, () => store.accept([entry]));
+    expect(outcome).toEqual([{ kind: 'accepted' }]);
+    expect(await statuses(database)).toEqual({ sending: 3 });
+  });
+});
