@@ -130,7 +130,7 @@ export const webhookRoutes: readonly Route[] = [
     body: WebhookUpdate,
     example: { events: ['grant.*'], isActive: true },
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
-    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params, body }) {
       return shown(api, await api.engine.endpoints.update(tenantId, params.id, endpointInput(body)));
     },
@@ -221,7 +221,7 @@ export const webhookRoutes: readonly Route[] = [
     summary: 'Enable a webhook',
     description: 'What was held goes on its way. Does nothing where it is enabled.',
     answer: { status: 200, description: 'The webhook.', schema: Webhook },
-    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params }) {
       return shown(api, await api.engine.endpoints.enable(tenantId, params.id));
     },
@@ -236,7 +236,7 @@ export const webhookRoutes: readonly Route[] = [
     summary: 'Disable a webhook',
     description: 'Its deliveries are held, not dropped. Does nothing where it is disabled.',
     answer: { status: 200, description: 'The webhook.', schema: Webhook },
-    errors: ['NOT_FOUND'],
+    errors: ['NOT_FOUND', 'INVALID_STATE'],
     async handle({ api, tenantId, params }) {
       return shown(api, await api.engine.endpoints.disable(tenantId, params.id));
     },

@@ -95,7 +95,6 @@ export function createEngine(options: EngineOptions): RunningEngine {
     tenants: () => tenants,
     now,
     onChange: (tenantIds) => quotas.refresh(tenantIds),
-    catchUp,
   });
   const quotas: Quotas = new Quotas({
     store,

@@ -17,8 +17,6 @@ export interface PlansOptions {
   now: () => number;
   /** Limits of these tenants are other ones now. Resolves when the new ones are in force. */
   onChange: (tenantIds: readonly string[]) => Promise<void>;
-  /** Resolves when what other nodes changed is in force here. */
-  catchUp: () => Promise<void>;
 }
 
 /** What the operator sells: all plans in memory, and what they allow. */
@@ -134,10 +132,13 @@ export class Plans implements PlanVerbs {
     });
   }
 
+  has(name: string): boolean {
+    return this.#plans.has(name);
+  }
+
   /** Gives a tenant a plan (`work` stores that) which cannot be removed meanwhile. BAD_REQUEST where there is none of this name. */
   async give<Result>(name: string | null, work: () => Promise<Result>): Promise<Result> {
     if (name === null) return work();
-    if (!this.#plans.has(name)) await this.#o.catchUp();
     if (!this.#plans.has(name)) throw this.none(name);
     this.#beingGiven.set(name, (this.#beingGiven.get(name) ?? 0) + 1);
     try {

@@ -65,11 +65,9 @@ export class Tenants implements TenantVerbs {
     return tenant;
   }
 
-  async #require(id: string): Promise<Tenant> {
-    if (!this.#tenants.has(id)) await this.#o.catchUp();
-    const tenant = this.#tenants.get(id);
-    if (!tenant) throw notFound('tenant', id);
-    return tenant;
+  /** Another node may have made this plan a moment ago. */
+  #isUnknown(plan: string | null | undefined): boolean {
+    return plan != null && !this.#o.plans.has(plan);
   }
 
   /** In no order, at no cost. */
@@ -90,6 +88,7 @@ export class Tenants implements TenantVerbs {
     if (!isTenantId(id)) {
       throw badField('id', 'must be 1 to 128 letters, digits, ".", "_", ":" or "-", and begin with a letter or digit');
     }
+    if (this.#isUnknown(input.plan)) await this.#o.catchUp();
     return this.#turns.take(id, async () => {
       const existing = this.#tenants.get(id);
       if (existing && options.mustBeNew) throw alreadyExists(id);
@@ -116,7 +115,7 @@ export class Tenants implements TenantVerbs {
   }
 
   async update(id: string, patch: TenantInput): Promise<Tenant> {
-    await this.#require(id);
+    if (!this.#tenants.has(id) || this.#isUnknown(patch.plan)) await this.#o.catchUp();
     return this.#turns.take(id, async () => {
       const before = this.#tenants.get(id);
       if (!before) throw notFound('tenant', id);
@@ -141,7 +140,8 @@ export class Tenants implements TenantVerbs {
   }
 
   async usage(id: string): Promise<Usage> {
-    await this.#require(id);
+    if (!this.#tenants.has(id)) await this.#o.catchUp();
+    if (!this.#tenants.has(id)) throw notFound('tenant', id);
     const { plans, quotas, subscriptions, retentionDays } = this.#o;
     const plan = plans.of(id);
     return {

@@ -76,17 +76,29 @@ describe('connections to the database that fail', () => {
       const well = await node({ settings });
       await well.client.webhook(receiver.url(), ['order.created']);
       const cutOff = await node({ databaseUrl: proxy.url(DATABASE), settings });
-      const sending = load({ clients: () => [cutOff.client, well.client], type: 'order.created', lanes: 8 });
+      // As a load balancer does it: who is not ready is asked nothing.
+      let ready = [cutOff.client, well.client];
+      const sending = load({ clients: () => ready, type: 'order.created', lanes: 8 });
       for (const direction of ['both', 'down'] as const) {
         await sending.more(100);
         proxy.freeze(direction);
+        expect((await fetch(`${cutOff.client.base}/readyz`)).status).toBe(503);
+        ready = [well.client];
         const answer = await cutOff.client.call('POST', '/v1/events', { type: 'nobody.listens', data: {} });
         expect(answer).toMatchObject({ status: 503, body: { code: 'STORE_UNAVAILABLE' } });
         expect(answer.headers.get('retry-after')).toMatch(/^[1-9]/);
-        await pause(LEASE_MS + 1_000);
-        // The other one has taken over and works on by itself.
+        // The other one takes over what it held, and works on by itself.
+        const ended = 'SELECT FROM posthorn.nodes WHERE ended_at IS NOT NULL';
+        const before = direction === 'both' ? 0 : 1;
+        await expect
+          .poll(async () => (await server.query(ended, DATABASE)).length, { timeout: LEASE_MS * 3 })
+          .toBe(before + 1);
         await sending.more(50);
         proxy.pass();
+        await expect
+          .poll(async () => (await fetch(`${cutOff.client.base}/readyz`)).status, { timeout: 15_000 })
+          .toBe(200);
+        ready = [cutOff.client, well.client];
         await sending.more(100);
       }
       await sending.stop();
@@ -101,7 +113,6 @@ describe('connections to the database that fail', () => {
         extraCopies: 1,
         extraInAll: 2 * ON_THE_WIRE,
       });
-      expect((await fetch(`${cutOff.client.base}/readyz`)).status).toBe(200);
     },
   );
 });

@@ -6,7 +6,7 @@ import { makeIt } from './scene.ts';
 
 const it = makeIt();
 const DATABASE = 'on_small_disk';
-/** Fill the pages that have room still, then the disk. */
+/** Many, so that the pages that have room still are full soon. */
 const LANES = 8;
 
 describe('a database server whose disk is full', () => {

@@ -61,7 +61,10 @@ testBroker('RabbitMQ', startBroker, ({ run, runBare, queue, events }) => {
         ['--from', `amqp://guest:wr0ng@${here}`, '--queue', 'q'],
         /^posthorn: RabbitMQ at .* does not let this user in: .*--from\n$/,
       ],
-      [['--from', `amqp://${here}/none`, '--queue', 'q'], /^posthorn: RabbitMQ at .* virtual host: .*\n$/],
+      [
+        ['--from', `amqp://${here}/none`, '--queue', 'q'],
+        /^posthorn: RabbitMQ at .* virtual host none for this user; .*\n$/,
+      ],
       [['--from', `amqp://${here}`, '--queue', 'none'], /^posthorn: there is no queue none at .*; check --queue\n$/],
       [[...queue().argv, '--dead-letter', 'none'], /^posthorn: there is no queue none at .*; check --dead-letter\n$/],
     ] as const) {

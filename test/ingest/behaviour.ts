@@ -5,7 +5,8 @@ import type { Broker, Queue } from './broker.ts';
 import { startGate, type Gate } from './gate.ts';
 import { startIngest, type IngestProcess } from './ingest-process.ts';
 
-const PATIENCE_MS = 60_000;
+/** The local SQS takes half a second to give ten of a thousand messages. */
+const PATIENCE_MS = 120_000;
 
 /** An event as the list of events shows it. */
 export interface SentEvent {

@@ -41,9 +41,10 @@ testBroker('Kafka', startBroker, ({ run, runBare, queue, events }) => {
         ],
         [
           ['--from', `kafka://app:wr0ng@${closed.address}`, ...sasl],
-          /^posthorn: Kafka at .* does not let this user in; .*--sasl\n$/,
+          /^posthorn: Kafka at .*; check .*user and password.*--sasl\n$/,
         ],
         [[...queue().argv, '--topic', 'none'], /^posthorn: there is no topic none at .*; check --topic\n$/],
+        [[...queue().argv, '--dead-letter', 'none'], /^posthorn: there is no topic none at .*; check --dead-letter\n$/],
       ] as const) {
         const { code, stderr, stdout } = await runBare('--type', 'a', ...argv).ended;
         expect(stderr).toMatch(says);

@@ -128,7 +128,7 @@ export const grantivaRoutes: readonly Route[] = [
     ),
     example: { isActive: false },
     answer: { status: 200, description: 'The webhook, without its secret.', schema: Webhook },
-    errors: ['NOT_FOUND', 'PLAN_FEATURE_REQUIRED'],
+    errors: ['NOT_FOUND', 'INVALID_STATE', 'PLAN_FEATURE_REQUIRED'],
     async handle({ api, tenantId, params, body }) {
       const patch: Partial<EndpointInput> = {};
       if (body.isActive != null) patch.isActive = body.isActive;

@@ -165,8 +165,12 @@ export class AmqpSource implements Source<AmqpMessage> {
         cause,
       });
     }
-    if (/NOT_ALLOWED|\b530\b/.test(said)) {
-      return new IngestFailure(`${where} does not let this user into the virtual host: ${said}`, { cause });
+    // RabbitMQ gives the reason in its refusal, and the library drops it.
+    if (/NOT_ALLOWED|\b530\b|ConnectionOpenOk/.test(said)) {
+      const vhost = address.path === '' ? '/' : address.path;
+      return new IngestFailure(`${where} has no virtual host ${vhost} for this user; check the path of --from`, {
+        cause,
+      });
     }
     return new IngestFailure(`${where} cannot be reached: ${said}; check --from`, { cause });
   }

@@ -173,10 +173,10 @@ export class KafkaSource implements Source<KafkaMessage> {
     if (cause instanceof IngestFailure) return cause;
     const { topic, group, deadLetter, address } = this.#o;
     const where = `Kafka at ${address.hosts.join(',')}`;
-    if (isProtocolError(cause, 'UNKNOWN_TOPIC_OR_PARTITION')) {
-      const options = deadLetter === null ? '--topic' : '--topic and --dead-letter';
-      const names = deadLetter === null ? topic : `${topic} or ${deadLetter}`;
-      return new IngestFailure(`there is no topic ${names} at ${where}; check ${options}`, { cause });
+    const missing = /Unknown topic (\S+)\.$/.exec(reasonOf(cause))?.[1];
+    if (missing !== undefined || isProtocolError(cause, 'UNKNOWN_TOPIC_OR_PARTITION')) {
+      const option = missing === deadLetter ? '--dead-letter' : '--topic';
+      return new IngestFailure(`there is no topic ${missing ?? topic} at ${where}; check ${option}`, { cause });
     }
     if (isProtocolError(cause, 'TOPIC_AUTHORIZATION_FAILED') || isProtocolError(cause, 'GROUP_AUTHORIZATION_FAILED')) {
       return new IngestFailure(`this user may not read topic ${topic} as group ${group}`, { cause });
@@ -186,7 +186,9 @@ export class KafkaSource implements Source<KafkaMessage> {
         cause,
       });
     }
-    return new IngestFailure(`${where} cannot be used: ${reasonOf(cause)}; check --from`, { cause });
+    // Brokers also refuse by closing the connection, so a user may be to blame here too.
+    const remedy = address.user === null ? 'check --from' : 'check --from, its user and password, and --sasl';
+    return new IngestFailure(`${where} cannot be used: ${reasonOf(cause)}; ${remedy}`, { cause });
   }
 
   async #setAside(raw: Record, reason: string): Promise<void> {
@@ -201,7 +203,7 @@ export class KafkaSource implements Source<KafkaMessage> {
         return;
       } catch (error) {
         // Its offset is passed over only once the copy is there.
-        if (isProtocolError(error, 'UNKNOWN_TOPIC_OR_PARTITION') || this.#closing.signal.aborted || attempt === 10) {
+        if (/Unknown topic/.test(reasonOf(error)) || this.#closing.signal.aborted || attempt === 10) {
           throw new IngestFailure(`--dead-letter: ${this.#o.deadLetter!} takes nothing: ${reasonOf(error)}`, {
             cause: error,
           });

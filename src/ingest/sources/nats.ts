@@ -190,19 +190,21 @@ export class NatsSource implements Source<NatsMessage> {
     const { signal } = this.#closing;
     for (let failures = 0; !signal.aborted;) {
       await this.inbox.room(batch, signal);
+      let stop = (): void => undefined;
       try {
         const messages = await consumer.fetch({ max_messages: batch, expires: PULL_MS });
-        const stop = (): void => messages.stop();
+        stop = () => messages.stop();
         signal.addEventListener('abort', stop);
         for await (const raw of messages) {
           this.#held.add(raw);
           this.inbox.put(messageOf(raw));
           failures = 0;
         }
-        signal.removeEventListener('abort', stop);
       } catch {
         // Away, or the consumer is gone for now: the connection says so itself.
         await wait(backoffMs(++failures), signal);
+      } finally {
+        signal.removeEventListener('abort', stop);
       }
     }
   }

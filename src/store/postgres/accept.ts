@@ -3,14 +3,14 @@ import type { AcceptEntry, AcceptOutcome, NewDelivery } from '../store.ts';
 import { asciiArray, int4Array, int8Array, textArray } from './binary-array.ts';
 import type { NamedStatement, Run } from './connections.ts';
 import type { Context } from './context.ts';
-import { Doubts } from './doubts.ts';
+import type { Doubtful, Doubts } from './doubts.ts';
 import { isOfTheStore, isOutcomeUnknown, isRepeatable, isUniqueViolation, toStoreError } from './failure.ts';
 import type { Call } from './lane.ts';
 
 type AcceptCall = Call<readonly AcceptEntry[], AcceptOutcome[]>;
 
 const ACCEPTED: AcceptOutcome = { kind: 'accepted' };
-/** Tries of a batch that meets keys which another node is storing at the same moment. */
+/** Tries of a batch that meets another transaction, or keys which another node is storing at the same moment. */
 const TRIES = 5;
 
 const EVENTS = `
@@ -75,6 +75,11 @@ export class DeliveryColumns {
       this.dueAt.push(status === 'pending' ? (dueAt ?? now) : null);
       if (status !== 'sending') this.areAllLeased = false;
     }
+  }
+
+  /** Those that are born leased. */
+  leased(): Doubtful[] {
+    return this.ids.flatMap((id, i) => (this.statuses[i] === 'sending' ? [{ tenantId: this.tenantIds[i]!, id }] : []));
   }
 
   /** Of tenant, id, event, endpoint, created_at and size; with `any`, of status, reason and due_at too. */
@@ -160,25 +165,24 @@ export class Accepting {
   readonly #c: Context;
   readonly #doubts: Doubts;
 
-  constructor(context: Context) {
+  constructor(context: Context, doubts: Doubts) {
     this.#c = context;
-    this.#doubts = new Doubts(context);
-  }
-
-  /** Gives up what nobody knows of; the database may be away. */
-  close(): void {
-    this.#doubts.close();
+    this.#doubts = doubts;
   }
 
   readonly run = async (calls: readonly AcceptCall[]): Promise<void> => {
     const entries = calls.flatMap(({ input }) => input);
     const node = this.#c.node();
     const { statement, deliveries } = insertion(entries, node);
-    try {
-      await this.#c.connections.raw(statement);
-    } catch (error) {
-      await this.#wentWrong(calls, statement, deliveries, node, error);
-      return;
+    for (let left = TRIES; ; left--) {
+      try {
+        await this.#c.connections.raw(statement);
+        break;
+      } catch (error) {
+        if (isRepeatable(error) && left > 1) continue;
+        await this.#wentWrong(calls, statement, deliveries, node, error);
+        return;
+      }
     }
     await this.#stored(calls, deliveries, node);
   };
@@ -221,7 +225,7 @@ export class Accepting {
     if (isUniqueViolation(error, 'dedupe')) return this.#acceptEach(calls);
     if (isOutcomeUnknown(error)) {
       // Not in this lane: those behind it must hear at once that the database is away.
-      void this.#doubts.resolve(statement, deliveries, node, error).then(
+      void this.#doubts.resolve(statement, deliveries.leased(), node, error).then(
         () => this.#stored(calls, deliveries, node),
         (fault: unknown) => {
           if (isUniqueViolation(fault, 'dedupe')) void this.#acceptEach(calls);
@@ -230,30 +234,12 @@ export class Accepting {
       );
       return;
     }
-    if (isRepeatable(error) || calls.length === 1) return this.#again(calls, statement, deliveries, node, error);
-    if (isOfTheStore(error)) {
+    if (calls.length === 1 || isOfTheStore(error)) {
       rejectAll(calls, error);
       return;
     }
     // One of them is wrong, which its neighbours must not suffer for.
     for (const call of calls) await this.run([call]);
-  }
-
-  async #again(
-    calls: readonly AcceptCall[],
-    statement: NamedStatement,
-    deliveries: DeliveryColumns,
-    node: number,
-    error: unknown,
-  ): Promise<void> {
-    try {
-      if (!isRepeatable(error)) throw error;
-      await this.#c.connections.query(statement);
-    } catch (second) {
-      rejectAll(calls, second);
-      return;
-    }
-    await this.#stored(calls, deliveries, node);
   }
 
   /** With a look at every key first. */
@@ -273,7 +259,7 @@ export class Accepting {
       } catch (error) {
         const isLate = isUniqueViolation(error, 'dedupe') || isRepeatable(error); // somebody was quicker
         if (isLate && left > 1) continue;
-        if (isOutcomeUnknown(error)) for (const deliveries of tried) this.#doubts.giveUp(deliveries, node);
+        if (isOutcomeUnknown(error)) for (const deliveries of tried) this.#doubts.giveUp(deliveries.leased(), node);
         if (calls.length === 1 || isOfTheStore(error)) {
           rejectAll(calls, error);
           return;

@@ -3,7 +3,9 @@ import type { Id } from '../../model/id.ts';
 import type { DueLine } from '../due.ts';
 import type { ClaimedDelivery, ClaimRequest, ClaimResult } from '../store.ts';
 import { asciiArray, int4Array } from './binary-array.ts';
+import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
+import type { Doubtful, Doubts } from './doubts.ts';
 
 /** Characters of event data in one answer: past it the claim stops and says that there is more. Bounds memory. */
 const MAX_DATA_CHARS = 8 * 1024 * 1024;
@@ -84,11 +86,13 @@ const HEADS = `WITH RECURSIVE heads AS (
  */
 export class Claiming {
   readonly #c: Context;
+  readonly #doubts: Doubts;
   #isStale = true;
   #filledAt = Number.NEGATIVE_INFINITY;
 
-  constructor(context: Context) {
+  constructor(context: Context, doubts: Doubts) {
     this.#c = context;
+    this.#doubts = doubts;
   }
 
   /** Others made something due: the next claim looks. */
@@ -98,9 +102,14 @@ export class Claiming {
 
   async claim(request: ClaimRequest): Promise<ClaimResult> {
     const into = new Taken();
-    const more = request.only
-      ? await this.#claimOnly(into, request, request.only)
-      : await this.#claimRing(into, request);
+    let more = true;
+    try {
+      more = request.only ? await this.#claimOnly(into, request, request.only) : await this.#claimRing(into, request);
+    } catch (error) {
+      // Which lines have what is not known any more. What was leased before that is, and has to be sent.
+      this.#isStale = true;
+      if (into.deliveries.length === 0) throw error;
+    }
     return { deliveries: into.deliveries, more, nextDueAt: this.#c.due.nextAt() };
   }
 
@@ -155,7 +164,7 @@ export class Claiming {
     const taken = shares.map(() => 0);
     if (shares.length === 0) return taken;
     const node = this.#c.node();
-    const { rows } = await this.#c.connections.query<Row>({
+    const rows = await this.#lease(node, {
       name: 'claim',
       sql: CLAIM,
       parameters: [
@@ -175,6 +184,23 @@ export class Claiming {
       into.add(row);
     }
     return taken;
+  }
+
+  /** What it leases is known before the commit: where the answer to that is lost, it is given back. */
+  async #lease(node: number, statement: NamedStatement): Promise<Row[]> {
+    let rows: Row[] = [];
+    const leased = (): Doubtful[] => rows.map((row) => ({ tenantId: row.tenant_id, id: row.id }));
+    try {
+      await this.#c.connections.transaction(async (run) => {
+        rows = [];
+        ({ rows } = await run<Row>(statement));
+      });
+    } catch (error) {
+      this.#doubts.giveUp(leased(), node);
+      throw error;
+    }
+    if (this.#doubts.areAny) this.#doubts.claimed(leased());
+    return rows;
   }
 
   /** Nothing of these lines is due now, or another node has it: when their next one is. */

@@ -1,4 +1,4 @@
-import type { DeliveryColumns } from './accept.ts';
+import type { Id } from '../../model/id.ts';
 import { asciiArray } from './binary-array.ts';
 import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
@@ -11,18 +11,24 @@ const AGAIN_MS = 100;
 const LATE_COMMIT_MS = 30_000;
 const RELEASE_EVERY_MS = 1_000;
 
+export interface Doubtful {
+  readonly tenantId: string;
+  readonly id: Id;
+}
+
 /** Leases of a batch that was given up: nobody sends them, so they are to be given back where they exist after all. */
 interface GivenUp {
-  readonly deliveries: DeliveryColumns;
+  /** Tenants by the ids of their deliveries. */
+  readonly tenants: Map<Id, string>;
   readonly node: number;
   /** By `performance.now`; null until the database answers. */
   until: number | null;
 }
 
 /**
- * Commits whose answer was lost with the connection. The same rows are sent again: they carry ids of their own, so either
- * they go in now, or the server says that they are there. Where it cannot be asked in time, callers hear that it is
- * away, and what may have been stored all the same is left for whoever claims it.
+ * Commits whose answer was lost with the connection. Events are sent again: they carry ids of their own, so either they go
+ * in now, or the server says that they are there. Where it cannot be asked in time, callers hear that it is away. What may
+ * be leased all the same, by whatever verb, is left for whoever claims it.
  */
 export class Doubts {
   readonly #c: Context;
@@ -40,7 +46,12 @@ export class Doubts {
   }
 
   /** Resolves when the rows are known to be stored; rejects with the last error, as the driver throws it. */
-  async resolve(statement: NamedStatement, deliveries: DeliveryColumns, node: number, first: unknown): Promise<void> {
+  async resolve(
+    statement: NamedStatement,
+    deliveries: readonly Doubtful[],
+    node: number,
+    first: unknown,
+  ): Promise<void> {
     const until = performance.now() + PATIENCE_MS;
     for (let error = first; ;) {
       if (this.#isClosed || performance.now() >= until) {
@@ -52,19 +63,24 @@ export class Doubts {
         await this.#c.connections.raw(statement);
         return;
       } catch (again) {
-        console.error('DOUBT', (again as any)?.code, (again as any)?.message, (again as any)?.table, (again as any)?.constraint);
-        if (isUniqueViolation(again, 'events')) return; // it was stored the first time
+        // Ids are made once: a row that is there, of whichever table, was stored the first time.
+        if (isUniqueViolation(again) && !isUniqueViolation(again, 'dedupe')) return;
         // The keys are stored: by this very batch, or by somebody else.
-        if (isUniqueViolation(again, 'dedupe') && (await this.#isStored(statement))) return;
-        const mayPass = isOutcomeUnknown(again) || isRepeatable(again) || isAway(again);
-        if (!mayPass) throw again;
+        if (isUniqueViolation(again, 'dedupe')) {
+          const isStored = await this.#isStored(statement);
+          if (isStored === true) return;
+          if (isStored === false) throw again;
+        } else if (!(isOutcomeUnknown(again) || isRepeatable(again) || isAway(again))) {
+          this.giveUp(deliveries, node);
+          throw again;
+        }
         error = again;
       }
     }
   }
 
-  /** Whether the first event of the batch is there: all of it is, then. */
-  async #isStored(statement: NamedStatement): Promise<boolean> {
+  /** Whether the first event of the batch is there: all of it is, then. Null where the database does not say. */
+  async #isStored(statement: NamedStatement): Promise<boolean | null> {
     try {
       const { rowCount } = await this.#c.connections.raw({
         name: 'doubt',
@@ -73,15 +89,27 @@ export class Doubts {
       });
       return rowCount > 0;
     } catch {
-      return false;
+      return null;
     }
   }
 
-  /** Nobody will send these, whether they were stored or not: where they were, whoever claims them may. */
-  giveUp(deliveries: DeliveryColumns, node: number): void {
-    if (deliveries.ids.length === 0) return;
-    this.#givenUp.add({ deliveries, node, until: null });
+  /** Nobody will send these, whether they are leased or not: where they are, whoever claims them may. */
+  giveUp(deliveries: readonly Doubtful[], node: number): void {
+    if (deliveries.length === 0) return;
+    this.#givenUp.add({ tenants: new Map(deliveries.map(({ id, tenantId }) => [id, tenantId])), node, until: null });
     this.#arm();
+  }
+
+  get areAny(): boolean {
+    return this.#givenUp.size > 0;
+  }
+
+  /** This node has claimed them since: they are sent, and must not be given back once more. */
+  claimed(deliveries: readonly Doubtful[]): void {
+    for (const batch of this.#givenUp) {
+      for (const { id } of deliveries) batch.tenants.delete(id);
+      if (batch.tenants.size === 0) this.#givenUp.delete(batch);
+    }
   }
 
   #arm(): void {
@@ -94,23 +122,23 @@ export class Doubts {
     }, RELEASE_EVERY_MS).unref();
   }
 
-  /** Again and again for as long as a late commit may come. */
+  /** Again and again for as long as a late commit may come. It comes as a whole: what was released once is done with. */
   async #release(): Promise<void> {
     for (const batch of this.#givenUp) {
-      const { deliveries, node } = batch;
+      const { tenants, node } = batch;
       const now = this.#c.now();
       try {
         const { rows } = await this.#c.connections.query<{ tenant_id: string; endpoint_id: string }>({
           name: 'doubt_release',
           sql: `UPDATE posthorn.open_deliveries d SET status = 'pending', lease = NULL, due_at = $4::bigint
                 FROM unnest($1::text[], $2::text[]) AS s(tenant_id, id)
-                WHERE d.tenant_id = s.tenant_id AND d.id = s.id AND d.status = 'sending' AND d.lease = $3::bigint AND d.attempt_count = 0
+                WHERE d.tenant_id = s.tenant_id AND d.id = s.id AND d.status = 'sending' AND d.lease = $3::bigint
                 RETURNING d.tenant_id, d.endpoint_id`,
-          parameters: [asciiArray(deliveries.tenantIds), asciiArray(deliveries.ids), node, now],
+          parameters: [asciiArray([...tenants.values()]), asciiArray([...tenants.keys()]), node, now],
         });
         for (const row of rows) this.#c.noteDue(row.tenant_id, row.endpoint_id, now);
         batch.until ??= performance.now() + LATE_COMMIT_MS;
-        if (performance.now() >= batch.until) this.#givenUp.delete(batch);
+        if (rows.length > 0 || performance.now() >= batch.until) this.#givenUp.delete(batch);
       } catch {
         return; // still away: once more in a second
       }

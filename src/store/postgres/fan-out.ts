@@ -3,7 +3,10 @@ import type { Event } from '../../model/event.ts';
 import type { Id } from '../../model/id.ts';
 import type { FanOutSlice, NewDelivery } from '../store.ts';
 import { DeliveryColumns } from './accept.ts';
+import type { Run } from './connections.ts';
 import type { Context } from './context.ts';
+import type { Doubts } from './doubts.ts';
+import { isOfTheStore } from './failure.ts';
 import { holdHistory } from './prune-locks.ts';
 
 const COLUMNS = `(tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at, size)`;
@@ -54,18 +57,23 @@ interface EventRow extends Record<string, unknown> {
 /** Deliveries that are added to an event which is stored. */
 export class FanningOut {
   readonly #c: Context;
+  readonly #doubts: Doubts;
 
-  constructor(context: Context) {
+  constructor(context: Context, doubts: Doubts) {
     this.#c = context;
+    this.#doubts = doubts;
   }
 
   async extend({ tenantId, eventId, deliveries: those, from, after, now }: FanOutSlice): Promise<boolean> {
     const columns = columnsOf(tenantId, eventId, 0, now, those);
-    const { rowCount } = await this.#c.connections.query({
-      name: 'extend_fan_out',
-      sql: EXTEND,
-      parameters: [this.#c.node(), ...columns.parameters(true), tenantId, eventId, from, after],
-    });
+    const node = this.#c.node();
+    const { rowCount } = await this.#certain(columns, node, () =>
+      this.#c.connections.query({
+        name: 'extend_fan_out',
+        sql: EXTEND,
+        parameters: [node, ...columns.parameters(true), tenantId, eventId, from, after],
+      }),
+    );
     if (rowCount === 0) return false;
     this.#noteDue(columns);
     return true;
@@ -73,7 +81,9 @@ export class FanningOut {
 
   /** An event's row is locked meanwhile: two replays at once must not send twice. */
   async add(tenantId: string, eventId: Id, wanted: readonly NewDelivery[], now: number): Promise<Id[]> {
-    const columns = await this.#c.connections.transaction(async (run) => {
+    const node = this.#c.node();
+    const tried = columnsOf(tenantId, eventId, 0, now, wanted);
+    const add = async (run: Run): Promise<DeliveryColumns> => {
       await run(holdHistory);
       const [event] = (
         await run<{ fan_out_after: Id | null; size: number | null }>({
@@ -100,12 +110,25 @@ export class FanningOut {
       const fresh = wanted.filter(({ endpointId }) => !served.has(endpointId));
       const columns = columnsOf(tenantId, eventId, event.size, now, fresh);
       const sql = `INSERT INTO posthorn.open_deliveries ${COLUMNS} ${deliveries('size')}`;
-      if (fresh.length > 0)
-        await run({ name: 'add_deliveries', sql, parameters: [this.#c.node(), ...columns.parameters(true)] });
+      if (fresh.length > 0) await run({ name: 'add_deliveries', sql, parameters: [node, ...columns.parameters(true)] });
       return columns;
-    });
+    };
+    const columns = await this.#certain(tried, node, () => this.#c.connections.transaction(add));
     this.#noteDue(columns);
     return columns.ids;
+  }
+
+  /** Where the answer is lost its caller sends none of them: what was stored all the same is given back. */
+  async #certain<Result>(columns: DeliveryColumns, node: number, store: () => Promise<Result>): Promise<Result> {
+    try {
+      return await store();
+    } catch (error) {
+      if (isOfTheStore(error)) {
+        this.#doubts.giveUp(columns.leased(), node);
+        this.#noteDue(columns);
+      }
+      throw error;
+    }
   }
 
   async takeUnfinished(limit: number): Promise<{ event: Event; after: Id }[]> {

@@ -19,6 +19,7 @@ import { Accepting } from './accept.ts';
 import { Claiming } from './claim.ts';
 import { Connections } from './connections.ts';
 import type { Context } from './context.ts';
+import { Doubts } from './doubts.ts';
 import { DueHint } from './due-hint.ts';
 import { toStoreError } from './failure.ts';
 import { FanningOut } from './fan-out.ts';
@@ -88,11 +89,12 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
       hint.tell();
     },
   };
-  const accepting = new Accepting(context);
+  const doubts = new Doubts(context);
+  const accepting = new Accepting(context, doubts);
   const settling = new Settling(context);
-  const claiming = new Claiming(context);
+  const claiming = new Claiming(context, doubts);
   const moving = new Moving(context);
-  const fanningOut = new FanningOut(context);
+  const fanningOut = new FanningOut(context, doubts);
   const acceptLane = new Lane<readonly AcceptEntry[], AcceptOutcome[]>(WIDTH, accepting.run);
   const settleLane = new Lane<Settlement, boolean>(WIDTH, settling.run);
   const driver = createRecordDriver(connections, context.node);
@@ -186,7 +188,7 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
     if (state !== 'open') return;
     state = 'closing';
     await Promise.all([acceptLane.idle(), settleLane.idle()]);
-    accepting.close();
+    doubts.close();
     hint.stop();
     await partitions.stop();
     await nodes.stop();
