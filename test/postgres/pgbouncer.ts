@@ -20,7 +20,10 @@ export interface Pgbouncer {
 }
 
 export function hasPgbouncer(): boolean {
-  return existsSync(BINARY);
+  const isThere = existsSync(BINARY);
+  if (!isThere && process.env.CI)
+    throw new Error('there is no pgbouncer; on Debian and Ubuntu: apt-get install pgbouncer');
+  return isThere;
 }
 
 /** A real PgBouncer in transaction mode with `poolSize` connections to the server; its other settings as it comes. */

@@ -75,9 +75,14 @@ const READY = /database system is ready to accept (?:read-only )?connections/;
 const KEPT_LOG = 16_384;
 const TRIES = 5;
 
-/** False where npm has no PostgreSQL of this version for this platform: its tests are skipped there. */
+/**
+ * False where npm has no PostgreSQL of this version for this platform: its tests are skipped there.
+ * @throws in continuous integration, where nothing passes by being skipped
+ */
 export function hasPostgres(version: PostgresVersion): boolean {
-  return findBinaries(version) !== null;
+  const isThere = findBinaries(version) !== null;
+  if (!isThere && process.env.CI) throw new Error(`PostgreSQL ${version} is not there: run \`npm ci\``);
+  return isThere;
 }
 
 /** Starts a new PostgreSQL; resolves when it takes connections. It ends with the process that called this, at the latest. */
