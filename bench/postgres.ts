@@ -5,15 +5,17 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Finding } from './findings.ts';
 import { describeMachine } from './machine.ts';
+import { writePage } from './page.ts';
 import { measureBacklog } from './postgres/backlog.ts';
 import { postgresFindings } from './postgres/findings.ts';
 import type { PostgresResults } from './postgres/findings.ts';
 import { measureHistory } from './postgres/history.ts';
+import { measureRetention } from './postgres/retention.ts';
 import { measureLatency, measureSaturation } from './postgres/throughput.ts';
 import { endAll, onInterrupt } from './processes.ts';
 import { table } from './table.ts';
 
-const NAMES = ['throughput', 'nodes', 'latency', 'backlog', 'history'] as const;
+const NAMES = ['throughput', 'nodes', 'latency', 'history', 'retention', 'backlog'] as const;
 
 const help = `Measures Posthorn on PostgreSQL: server, nodes, load and receivers on this machine.
 
@@ -27,6 +29,7 @@ Usage: node bench/postgres.ts [options]
   --answer N       ms that its receiver takes for an answer (300)
   --ended N        deliveries of the history (5000000)
   --pending N      deliveries that wait beside it (1000000)
+  --rows N         rows that retention drops (1000000)
   --dir FOLDER     where the data lies (the system's temporary folder; must be a real disk)
   --profile        write CPU profiles of the Posthorn processes to bench/results/*.cpuprofile
   --help           this text
@@ -44,6 +47,7 @@ const { values } = parseArgs({
       answer: text,
       ended: text,
       pending: text,
+      rows: text,
     },
     ...{ dir: text, profile: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
   },
@@ -61,10 +65,12 @@ async function run(): Promise<void> {
   const results: PostgresResults = {
     at: new Date().toISOString(),
     machine: describeMachine(workDir),
+    ...{ seconds, connections },
     throughput: [],
     latency: null,
     backlog: null,
     history: null,
+    retention: null,
   };
   const shapes = [
     ...(only.includes('throughput') ? [[1, 1] as const, [1, 10] as const] : []),
@@ -99,6 +105,10 @@ async function run(): Promise<void> {
     });
     tell('history');
   }
+  if (only.includes('retention')) {
+    results.retention = await measureRetention({ rows: number(values.rows, 1_000_000), workDir });
+    tell('retention');
+  }
   if (only.includes('backlog')) {
     const answerAfterMs = number(values.answer, 300);
     results.backlog = await measureBacklog({ deliveries: number(values.backlog, 500_000), answerAfterMs, workDir });
@@ -115,6 +125,7 @@ async function run(): Promise<void> {
     join(resultsDir, isFull ? 'postgres.json' : 'partial.tmp.json'),
     `${JSON.stringify(results, null, 2)}\n`,
   );
+  if (isFull) writePage();
   console.log(table(findings));
 }
 

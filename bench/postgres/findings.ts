@@ -4,6 +4,7 @@ import { median } from '../histogram.ts';
 import type { Machine } from '../machine.ts';
 import type { Backlog } from './backlog.ts';
 import type { PostgresHistory } from './history.ts';
+import type { Retention } from './retention.ts';
 import type { PostgresThroughput } from './throughput.ts';
 
 /** What one run of bench/postgres.ts measured, as its JSON has it. */
@@ -11,10 +12,14 @@ export interface PostgresResults {
   /** ISO 8601, the run's begin. */
   at: string;
   machine: Machine;
+  /** Of each saturation run. */
+  seconds: number;
+  connections: number;
   throughput: PostgresThroughput[];
   latency: (Measurement & { ratePerSecond: number }) | null;
   backlog: Backlog | null;
   history: PostgresHistory | null;
+  retention: Retention | null;
 }
 
 interface Row {
@@ -28,12 +33,13 @@ interface Row {
 }
 
 /** The table: what was measured, beside what two cores have to reach. */
-export function postgresFindings({ throughput, latency, backlog, history }: PostgresResults): Finding[] {
+export function postgresFindings({ throughput, latency, backlog, history, retention }: PostgresResults): Finding[] {
   return [
     ...throughput.flatMap(throughputRows),
     ...nodesRows(throughput),
     ...(latency === null ? [] : latencyRows(latency)),
     ...(history === null ? [] : historyRows(history)),
+    ...(retention === null ? [] : retentionRows(retention)),
     ...(backlog === null ? [] : backlogRows(backlog)),
   ].map(({ target, beside, ...row }) => ({
     ...row,
@@ -109,6 +115,22 @@ function historyRows({ ended, pending, claim, ingestRatio }: PostgresHistory): R
       },
       target: ['> −15 %', change > -15],
     },
+  ];
+}
+
+function retentionRows({ rows, seconds, without, beside }: Retention): Row[] {
+  const scenario = `retention of ${count(rows)} rows`;
+  const times = (of: 'accept' | 'settle'): Row => {
+    const value = beside[of].p99 / without[of].p99;
+    return {
+      ...{ scenario, what: `${of}, p99 beside it`, value, text: `${value.toFixed(2)}×`, target: ['≤ 2×', value <= 2] },
+      beside: `${ms(without[of].p99)} and ${ms(beside[of].p99)}`,
+    };
+  };
+  return [
+    { scenario, what: 'time', value: seconds, text: `${seconds.toFixed(2)} s`, target: ['≤ 1 s', seconds <= 1] },
+    times('accept'),
+    times('settle'),
   ];
 }
 

@@ -1,38 +1,69 @@
-// What the end of retention costs on PostgreSQL: `node bench/growth.ts [--events N] [--survivors N] [--rate N] [--seconds N] [--json]`.
-// A day with N events is filled, then dropped while events are accepted and settled; latency of both is printed for a
-// while without and with it. One process and the server, no HTTP.
-import { parseArgs } from 'node:util';
-import { firstIdAt, newDeliveryId, newId } from '../src/model/id.ts';
-import { ensurePartitions } from '../src/store/postgres/partitions.ts';
-import { createPostgresStore } from '../src/store/postgres/store.ts';
-import type { PostgresStore } from '../src/store/postgres/store.ts';
-import { createKeyRing } from '../src/store/seal.ts';
-import { startPostgres } from './baseline/postgres.ts';
-import { Histogram } from './histogram.ts';
-import type { Percentiles } from './histogram.ts';
-import { removeFolder, temporaryFolder } from './processes.ts';
+import { firstIdAt, newDeliveryId, newId } from '../../src/model/id.ts';
+import { ensurePartitions } from '../../src/store/postgres/partitions.ts';
+import { createPostgresStore } from '../../src/store/postgres/store.ts';
+import type { PostgresStore } from '../../src/store/postgres/store.ts';
+import { createKeyRing } from '../../src/store/seal.ts';
+import { startPostgres } from '../baseline/postgres.ts';
+import { Histogram } from '../histogram.ts';
+import type { Percentiles } from '../histogram.ts';
+import { removeFolder, temporaryFolder } from '../processes.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    events: { type: 'string', default: '1000000' },
-    /** Deliveries of that day that are still held: their events stay. */
-    survivors: { type: 'string', default: '1000' },
-    /** Events a second. */
-    rate: { type: 'string', default: '500' },
-    seconds: { type: 'string', default: '10' },
-    json: { type: 'boolean', default: false },
-  },
-});
 const DAY_MS = 86_400_000;
 const TENANT = 'acme';
 const AGE_DAYS = 40;
+/** Tables that a delivered event with one endpoint has a row in. */
+const ROWS_AN_EVENT = 4;
+/** Deliveries of that day that are still held: their events stay. */
+const SURVIVORS = 1_000;
+const EVENTS_A_SECOND = 500;
+const SECONDS = 10;
 
-interface Result {
+/** What dropping a day costs. */
+export interface Retention {
+  rows: number;
+  seconds: number;
+  /** Accepting and settling at a steady rate, without it and beside it. */
+  without: Timings;
+  beside: Timings;
+}
+
+export interface Timings {
   accept: Percentiles;
   settle: Percentiles;
 }
 
-/** Rows as a million accepts and settlements leave them, many a statement. */
+/** A day of so many rows is filled, then dropped while events are accepted and settled. */
+export async function measureRetention(options: { rows: number; workDir: string | null }): Promise<Retention> {
+  const events = Math.ceil(options.rows / ROWS_AN_EVENT);
+  const folder = temporaryFolder(options.workDir ?? undefined);
+  const server = await startPostgres(folder);
+  try {
+    const store = createPostgresStore({
+      url: server.url,
+      keyRing: createKeyRing(['a master key for benchmarks alone']),
+      statementTimeoutMs: 300_000,
+    });
+    await store.open({ migrate: true, now: Date.now() });
+    const day = Math.floor(store.now() / DAY_MS) * DAY_MS - AGE_DAYS * DAY_MS;
+    await ensurePartitions(store.connections, day, store.now());
+    await fill(store, day, events, SURVIVORS);
+    await drive(store, EVENTS_A_SECOND, 2); // warm
+    const without = await drive(store, EVENTS_A_SECOND, SECONDS);
+    const driving = drive(store, EVENTS_A_SECOND, SECONDS);
+    await new Promise((resolve) => setTimeout(resolve, (SECONDS * 1000) / 3));
+    const beganAt = performance.now();
+    await store.prune({ before: day + 2 * DAY_MS, limit: 1, beforeOf: new Map() });
+    const seconds = (performance.now() - beganAt) / 1000;
+    const beside = await driving;
+    await store.close();
+    return { rows: events * ROWS_AN_EVENT, seconds, without, beside };
+  } finally {
+    await server.stop();
+    removeFolder(folder);
+  }
+}
+
+/** Rows as accepts and settlements leave them, many a statement. */
 async function fill({ connections }: PostgresStore, day: number, events: number, survivors: number): Promise<void> {
   const time = firstIdAt(day).slice(0, 10);
   const series = (from: number, to: number): string => `generate_series(${from}, ${to}) AS i`;
@@ -66,7 +97,7 @@ async function fill({ connections }: PostgresStore, day: number, events: number,
 }
 
 /** Events at a steady rate, each settled once it is accepted; how long both take. */
-async function drive(store: PostgresStore, rate: number, seconds: number): Promise<Result> {
+async function drive(store: PostgresStore, rate: number, seconds: number): Promise<Timings> {
   const [accept, settle] = [new Histogram(), new Histogram()];
   const under: Promise<void>[] = [];
   const began = performance.now();
@@ -98,44 +129,4 @@ async function one(store: PostgresStore, dueAt: number, accept: Histogram, settl
     },
   });
   settle.record((performance.now() - acceptedAt) * 1000);
-}
-
-const [events, survivors, rate, seconds] = [options.events, options.survivors, options.rate, options.seconds].map(
-  Number,
-) as [number, number, number, number];
-const folder = temporaryFolder();
-const server = await startPostgres(folder);
-try {
-  const store = createPostgresStore({
-    url: server.url,
-    keyRing: createKeyRing(['a master key for the bench']),
-    statementTimeoutMs: 300_000,
-  });
-  await store.open({ migrate: true, now: Date.now() });
-  const day = Math.floor(store.now() / DAY_MS) * DAY_MS - AGE_DAYS * DAY_MS;
-  await ensurePartitions(store.connections, day, store.now());
-  await fill(store, day, events, survivors);
-  await drive(store, rate, 2); // warm
-  const without = await drive(store, rate, seconds);
-  const driving = drive(store, rate, seconds);
-  await new Promise((resolve) => setTimeout(resolve, (seconds * 1000) / 3));
-  const beganAt = performance.now();
-  const gone = await store.prune({ before: day + 2 * DAY_MS, limit: 1, beforeOf: new Map() });
-  const droppedMs = performance.now() - beganAt;
-  const during = await driving;
-  await store.close();
-  const result = { events, survivors, gone, droppedMs: Math.round(droppedMs), without, during };
-  if (options.json) console.log(JSON.stringify(result));
-  else {
-    console.log(
-      `${gone} events with payloads, deliveries and attempts gone in ${result.droppedMs} ms; ${survivors} stay`,
-    );
-    for (const [name, { accept, settle }] of [['without', without] as const, ['during ', during] as const]) {
-      const show = ({ p50, p99, max }: Percentiles): string => `p50 ${p50} p99 ${p99} max ${max} ms`;
-      console.log(`${name}: accept ${show(accept)}; settle ${show(settle)}`);
-    }
-  }
-} finally {
-  await server.stop();
-  removeFolder(folder);
 }
