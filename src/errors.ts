@@ -111,7 +111,7 @@ export const errorTable = {
     remedy: 'Repeat at once; another node or the next start answers.',
   },
   STORE_FULL: {
-    status: 507,
+    status: 503,
     title: 'The disk of the store is full',
     remedy: 'Nothing was accepted. Free space or lower the retention; accepted events are safe.',
   },

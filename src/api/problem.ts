@@ -42,7 +42,7 @@ export function problemHeaders(
     'x-request-id': requestId,
   };
   if (status === 401) headers['www-authenticate'] = challenge;
-  if (status === 503 || status === 507 || status === 429 || retryAfterSeconds !== null) {
+  if (status === 503 || status === 429 || retryAfterSeconds !== null) {
     headers['retry-after'] = String(retryAfterSeconds ?? DEFAULT_RETRY_SECONDS);
   }
   return headers;

@@ -34,6 +34,7 @@ export function createTerminalReport(source: string): CountingReport {
   };
   return {
     opened: () => say(`Reading ${source}. Ctrl-C ends it.`),
+    stopping: () => say('Finishing what is in flight…'),
     accepted: (count) => {
       accepted += count;
       draw();
@@ -58,6 +59,7 @@ export function createLogReport(source: string): CountingReport {
   let toldAt = performance.now();
   return {
     opened: () => log.info({ source }, 'ingest.started'),
+    stopping: () => log.info({ source }, 'ingest.stopping'),
     accepted: (count) => {
       accepted += count;
       if (performance.now() - toldAt < LINE_MS) return;

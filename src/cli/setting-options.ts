@@ -46,5 +46,7 @@ function syntax({ flag, values }: Setting): string {
 
 function describe({ name, meaning, default: defaults }: Setting, mode: Mode): string {
   const fallback = defaults[mode] === '' ? '' : `, default ${defaults[mode]}`;
-  return `${meaning.replaceAll('`', '')} (${name}${fallback})`;
+  // The meaning is written for docs/configuration.md, whose links start in that folder.
+  const plain = meaning.replaceAll('`', '').replaceAll(/\[[^\]]*\]\(([^)]*)\)/g, 'docs/$1');
+  return `${plain} (${name}${fallback})`;
 }

@@ -9,6 +9,8 @@ export type OnInvalid = 'stop' | 'dead-letter' | 'skip';
 /** What is told about the work: to people, or as lines of a log. */
 export interface Report {
   opened: () => void;
+  /** It was told to stop, and finishes what is in flight. */
+  stopping: () => void;
   /** So many more are accepted by Posthorn and acknowledged to the broker. */
   accepted: (count: number) => void;
   refused: (name: string, reason: string, fate: 'skipped' | 'dead-letter') => void;
@@ -45,6 +47,7 @@ export async function ingest(options: IngestOptions): Promise<void> {
     const isKept = await source.open({ lost: report.brokerLost, found: report.brokerFound });
     const onInvalid = decide(options.onInvalid, isKept);
     report.opened();
+    signal.addEventListener('abort', report.stopping, { once: true });
     const publisher = new Publisher({
       post: options.post,
       stopsAtRefusal: onInvalid === 'stop',

@@ -74,7 +74,7 @@ describe('an error', () => {
     expect(problem).toMatchObject({ code, status, requestId: 'req_1', title: errorTable[code].title });
     expect(problem.detail).toBe(problem.message);
     expect(page).toContain(`<a id="${String(problem.type).split('#')[1]}">`);
-    expect(headers['retry-after'] !== undefined).toBe([429, 503, 507].includes(status));
+    expect(headers['retry-after'] !== undefined).toBe([429, 503].includes(status));
   });
 
   it('that is not of the table says nothing of itself', () => {

@@ -1,4 +1,6 @@
 import { test } from 'vitest';
+import { Connections } from '../../src/store/postgres/connections.ts';
+import { migrate } from '../../src/store/postgres/migrate.ts';
 import { startReceiver } from '../e2e/receiver.ts';
 import type { Receiver } from '../e2e/receiver.ts';
 import { startProxy } from '../postgres/proxy.ts';
@@ -7,7 +9,7 @@ import { startPostgres } from '../postgres/server.ts';
 import type { PostgresOptions, PostgresServer } from '../postgres/server.ts';
 import { startLoad } from './load.ts';
 import type { Load, LoadOptions } from './load.ts';
-import { migrate, startNode } from './node.ts';
+import { startNode } from './node.ts';
 import type { ClusterNode, NodeOptions } from './node.ts';
 
 export const DATABASE = 'postgres';
@@ -38,7 +40,7 @@ export function makeIt(options: PostgresOptions = {}) {
     .extend('server', async ({}, { onCleanup }): Promise<PostgresServer> => {
       const server = await startPostgres(options);
       onCleanup(() => server.stop());
-      await migrate({ databaseUrl: server.url(DATABASE) });
+      await makeSchema(server.url(DATABASE));
       return server;
     })
     .extend('receiver', async ({}, { onCleanup }): Promise<Receiver> => {
@@ -81,4 +83,15 @@ export function makeIt(options: PostgresOptions = {}) {
       };
     });
   /* eslint-enable no-empty-pattern */
+}
+
+/** What `posthorn migrate` does, without a process for it. */
+async function makeSchema(url: string): Promise<void> {
+  const onFault = (): void => undefined;
+  const connections = new Connections({ url, schema: 'posthorn', poolSize: 2, statementTimeoutMs: 10_000, onFault });
+  try {
+    await migrate(connections);
+  } finally {
+    await connections.end();
+  }
 }

@@ -19,6 +19,7 @@ export interface Pgbouncer {
   stop(): Promise<void>;
 }
 
+/** @throws in continuous integration where it is not there: nothing passes by being skipped */
 export function hasPgbouncer(): boolean {
   const isThere = existsSync(BINARY);
   if (!isThere && process.env.CI)

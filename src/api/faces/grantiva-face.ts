@@ -23,7 +23,6 @@ const codes: Readonly<Record<number, string>> = {
   431: 'request_header_fields_too_large',
   500: 'internal_error',
   503: 'service_unavailable',
-  507: 'insufficient_storage',
 };
 
 /** Statuses that differ from those of the table. */

@@ -13,7 +13,10 @@ const IDLE_MS = 60_000;
 const IDLE_IN_TRANSACTION_MS = 60_000;
 /** Tries of a statement that lost against another transaction. */
 const TRIES = 5;
-/** The share of the connections that is kept for lists and look-ups: a long one must not hold up a delivery. */
+/**
+ * The share of the connections that is kept for lists and look-ups: a long one must not hold up a delivery. Two are for
+ * everything: whoever takes from the outbox keeps one, and needs another to store what it took.
+ */
 const OTHERS = 0.4;
 const INT8 = 20;
 /**
@@ -163,21 +166,24 @@ export class Connections {
   async end(): Promise<void> {
     const pools = this.#pools;
     this.#pools = null;
-    await Promise.all([pools?.named.end(), pools?.others.end()]);
+    await Promise.all([...new Set(pools ? [pools.named, pools.others] : [])].map((pool) => pool.end()));
   }
 
   async #connect(kind: 'named' | 'others'): Promise<PoolClient> {
-    const { poolSize } = this.#o;
-    const others = Math.max(1, Math.floor(poolSize * OTHERS));
-    this.#pools ??= {
-      named: this.#pool(poolSize - others, { ...session(this.#o), ...BY_INDEX }),
-      others: this.#pool(others, session(this.#o)),
-    };
+    this.#pools ??= this.#open();
     try {
       return await this.#pools[kind].connect();
     } catch (error) {
       throw neverSent(error);
     }
+  }
+
+  #open(): { named: Pool; others: Pool } {
+    const { poolSize } = this.#o;
+    const byIndex = { ...session(this.#o), ...BY_INDEX };
+    const others = Math.floor(poolSize * OTHERS);
+    const named = this.#pool(others > 0 ? poolSize - others : poolSize, byIndex);
+    return { named, others: others > 0 ? this.#pool(others, session(this.#o)) : named };
   }
 
   #pool(max: number, settings: Readonly<Record<string, string>>): Pool {

@@ -24,7 +24,7 @@ WITH turn AS MATERIALIZED (
 )
 SELECT turn.mine, o.id, o.tenant_id, o.type, o.data, o.own_id, o.category, o.group_key, o.source,
        CASE WHEN isfinite(o.occurred_at) THEN floor(extract(epoch FROM o.occurred_at) * 1000)::bigint END AS occurred_at,
-       floor(extract(epoch FROM o.created_at) * 1000)::bigint AS created_at,
+       floor(extract(epoch FROM CASE WHEN isfinite(o.created_at) THEN o.created_at ELSE clock_timestamp() END) * 1000)::bigint AS created_at,
        extract(epoch FROM o.created_at)::text AS created_exactly
 FROM turn LEFT JOIN (counted c JOIN posthorn.outbox o ON o.id = c.id AND o.failed_at IS NULL AND c.before < ${MAX_BYTES}) ON true
 ORDER BY o.id`;
