@@ -157,6 +157,11 @@ export function badField(field: string, message: string): PosthornError {
   return new PosthornError('BAD_REQUEST', `${field}: ${message}`, { fields: [{ field, message }] });
 }
 
+/** Not every store keeps U+0000 in a text, so none gets it. Throws BAD_REQUEST that names the field. */
+export function refuseZero(field: string, text: string | null | undefined): void {
+  if (text?.includes('\0')) throw badField(field, 'holds a zero character (U+0000); leave it out');
+}
+
 /** There is no such thing, or it is somebody else's: the two look alike on purpose. */
 export function notFound(what: string, id: string): PosthornError {
   return new PosthornError('NOT_FOUND', `There is no ${what} ${JSON.stringify(id.slice(0, 80))} here.`);

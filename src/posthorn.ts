@@ -105,7 +105,7 @@ interface Accounts {
 export function createPosthornServer(config: Config, options: ServerOptions = {}): PosthornServer {
   const { isEmbedded = false } = options;
   const log = options.logger ?? pino({ level: config.logLevel, base: null });
-  if (config.mode === 'serve' && !isEmbedded) refuseWithoutMasterKey(config);
+  if (config.mode === 'serve' || isEmbedded) refuseWithoutMasterKey(config);
   const keyFile = config.masterKeys.length > 0 ? null : loadOrCreateKeyFile(config.dataDir);
   const keyRing = createKeyRing(keyFile?.keys ?? config.masterKeys);
   const store = createStore(config, keyRing, log);
@@ -297,6 +297,6 @@ function createStore(config: Config, keyRing: KeyRing, log: Logger): Store {
 function refuseWithoutMasterKey({ databaseUrl, masterKeys }: Config): void {
   if (databaseUrl === null || masterKeys.length > 0) return;
   throw new ConfigError(
-    'POSTHORN_MASTER_KEY: is needed with PostgreSQL, and the same on every node; make one with `openssl rand -base64 32`',
+    'POSTHORN_MASTER_KEY: is needed with PostgreSQL, and the same on every node; make one with `openssl rand -base64 32`, or after a move give the old one, as POSTHORN_MASTER_KEY_FILE where it is a file',
   );
 }

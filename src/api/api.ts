@@ -84,8 +84,11 @@ export function createApi(options: ApiOptions): FastifyInstance {
   function report(error: unknown, requestId: string): void {
     if (!(error instanceof PosthornError) || error.status === 500)
       log?.error({ err: error, requestId }, 'request.failed');
-    else if (error.status > 500) log?.warn({ requestId, code: error.code, error: error.message }, 'request.failed');
-    else if (log?.isLevelEnabled('debug')) {
+    else if (error.status > 500) {
+      const { code, message, cause } = error;
+      const why = cause instanceof Error ? { cause: cause.message } : {};
+      log?.warn({ requestId, code, error: message, ...why }, 'request.failed');
+    } else if (log?.isLevelEnabled('debug')) {
       const { code, fields, message } = error;
       // What is wrong with a body can quote it, and with it a secret: only where it is wrong goes into the log.
       const what = code === 'BAD_REQUEST' ? { fields: fields.map(({ field }) => field) } : { error: message };

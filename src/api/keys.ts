@@ -1,4 +1,4 @@
-import { badField, notFound, PosthornError } from '../errors.ts';
+import { badField, notFound, PosthornError, refuseZero } from '../errors.ts';
 import { newId, parseId, prefixes, type Id } from '../model/id.ts';
 import type { Scope } from '../model/scope.ts';
 import { mayAct, type ApiKey, type Role } from '../model/tenant.ts';
@@ -248,6 +248,7 @@ export class KeyVerifier {
     if (name !== null && (name.length === 0 || name.length > MAX_NAME)) {
       throw badField('name', `must have 1 to ${MAX_NAME} characters`);
     }
+    refuseZero('name', name);
     if (expiresAt !== null && expiresAt <= now) throw badField('expiresAt', 'has gone by; give a time to come');
     return {
       id: newId(now),

@@ -9,8 +9,12 @@ export interface Runnable<Started> {
 /** SIGHUP is what a closing terminal sends. */
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** Signals within so short a time are one. */
+const ONE_STOP_MS = 1_000;
+
 /**
- * Starts a server, calls `started`, waits for a signal, drains. A second signal ends the process at once with 130.
+ * Starts a server, calls `started`, waits for a signal, drains. A second signal, a second later or more, ends the process at
+ * once with 130.
  * Resolves to the exit code; rejects with the reason where the server does not start or stop.
  */
 export async function runServer<Started>(
@@ -20,8 +24,12 @@ export async function runServer<Started>(
   let first: () => void;
   const signalled = new Promise<null>((resolve) => (first = () => resolve(null)));
   let seen = 0;
+  let firstAt = 0;
   const onSignal = (): void => {
+    // One Ctrl-C, or one stop of a service, may reach a process by several ways at once.
+    if (seen > 0 && performance.now() - firstAt < ONE_STOP_MS) return;
     if (++seen > 1) process.exit(130);
+    firstAt = performance.now();
     printError('Draining…');
     first();
   };
@@ -33,8 +41,7 @@ export async function runServer<Started>(
       await signalled;
     }
   } finally {
-    await server.stop();
-    for (const signal of signals) process.off(signal, onSignal);
+    await server.stop(); // a signal that comes late is still one of this stop's, so the listeners stay
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-import { badField } from '../errors.ts';
+import { badField, refuseZero } from '../errors.ts';
 import type { Secret } from '../model/endpoint.ts';
 import { isEventPattern } from '../model/event.ts';
 import { checkUrl, type GuardPolicy } from '../transport/transport.ts';
@@ -65,7 +65,7 @@ export function checkEndpointFields<T extends Partial<EndpointInput>>(input: T, 
   if (description != null && !(typeof description === 'string' && description.length <= MAX_DESCRIPTION)) {
     throw badField('description', `must be text of at most ${MAX_DESCRIPTION} characters`);
   }
-  if (description?.includes('\0')) throw badField('description', 'holds a zero character (U+0000); leave it out');
+  refuseZero('description', description);
   if (input.wireFormat != null) checkWireFormat(input.wireFormat);
   if (input.retryScheduleMs != null) {
     const { retryScheduleMs } = input;

@@ -1,7 +1,7 @@
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import formatsModule from 'ajv-formats';
 import { RE2JS } from 're2js';
-import { badField, notFound, PosthornError, type FieldError } from '../errors.ts';
+import { badField, notFound, PosthornError, refuseZero, type FieldError } from '../errors.ts';
 import { isEventType, isWildcard } from '../model/event.ts';
 import type { EventType } from '../model/tenant.ts';
 import type { RecordChange, Store } from '../store/store.ts';
@@ -68,6 +68,7 @@ export class EventTypes implements EventTypeVerbs {
     if (!isEventType(input.name)) {
       throw badField('name', 'must be like "order.created": segments of letters, digits, "_" and "-", joined by dots');
     }
+    refuseZero('description', input.description);
     // Whether it is there, and since when, the store may know better than this node.
     if (!this.#types.has(input.name)) await this.#o.catchUp();
     return this.#turns.take(input.name, () => this.#put(input, options));

@@ -1,4 +1,4 @@
-import { badField, notFound, PosthornError } from '../errors.ts';
+import { badField, notFound, PosthornError, refuseZero } from '../errors.ts';
 import { isTenantId, planFeatures, type Tenant } from '../model/tenant.ts';
 import type { RecordChange, Store } from '../store/store.ts';
 import type { TenantInput, TenantVerbs, Usage } from './engine.ts';
@@ -88,6 +88,7 @@ export class Tenants implements TenantVerbs {
     if (!isTenantId(id)) {
       throw badField('id', 'must be 1 to 128 letters, digits, ".", "_", ":" or "-", and begin with a letter or digit');
     }
+    refuseZero('name', name);
     if (this.#isUnknown(input.plan)) await this.#o.catchUp();
     return this.#turns.take(id, async () => {
       const existing = this.#tenants.get(id);
@@ -115,6 +116,7 @@ export class Tenants implements TenantVerbs {
   }
 
   async update(id: string, patch: TenantInput): Promise<Tenant> {
+    refuseZero('name', patch.name);
     if (!this.#tenants.has(id) || this.#isUnknown(patch.plan)) await this.#o.catchUp();
     return this.#turns.take(id, async () => {
       const before = this.#tenants.get(id);

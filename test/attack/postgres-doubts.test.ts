@@ -145,6 +145,16 @@ describe('a commit whose answer is lost', () => {
     },
   );
 
+  it('of a look behind a claim, leaves nobody without what was claimed', async ({ database, store }) => {
+    const entries = Array.from({ length: 10 }, () => makeEntry([newId(Date.now())], 'pending'));
+    await store.accept(entries);
+    const query = store.connections.query.bind(store.connections);
+    store.connections.query = (statement) =>
+      statement.name === 'claim_next' ? Promise.reject(new Error('connection lost')) : query(statement);
+    await whenClaimed(store, new Set(entries.map(({ deliveries }) => deliveries[0]!.id)));
+    expect(await statuses(database)).toEqual({ sending: 10 });
+  });
+
   it(
     'of an event without keys and with several endpoints, is accepted once',
     { timeout: 30_000 },

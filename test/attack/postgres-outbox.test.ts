@@ -28,7 +28,9 @@ const it = test
   })
   .extend('node', async ({ database, receiver }, { onCleanup }): Promise<ClusterNode> => {
     const node = await startNode({ databaseUrl: database.url, settings: { DATABASE_POOL_SIZE: '2' } });
-    onCleanup(() => node.end('SIGKILL'));
+    onCleanup(async () => {
+      await node.end('SIGKILL');
+    });
     await node.client.webhook(receiver.url(), ['order.created']);
     return node;
   });
@@ -36,20 +38,23 @@ const it = test
 const TAKEN = 'SELECT count(*)::int AS n FROM posthorn.outbox WHERE failed_at IS NULL';
 
 describe('the outbox', () => {
-  it('is emptied by a node of two connections, beside its other work', { timeout: 60_000 }, async (scene) => {
-    const { database, node } = scene;
-    let isLoading = true;
-    const load = [1, 2].map(async () => {
-      while (isLoading) {
-        await node.client.event('order.created', {});
-        expect((await node.client.call('GET', '/v1/deliveries')).status).toBe(200);
-      }
-    });
-    await server.query(`SELECT posthorn.emit('order.created', '{}') FROM generate_series(1, 1000)`, database.name);
-    await expect.poll(() => server.query(TAKEN, database.name), { timeout: 20_000 }).toEqual([{ n: 0 }]);
-    isLoading = false;
-    await Promise.all(load);
-  });
+  it(
+    'is emptied by a node of two connections, beside its other work',
+    { timeout: 60_000 },
+    async ({ database, node }) => {
+      let isLoading = true;
+      const load = [1, 2].map(async () => {
+        while (isLoading) {
+          await node.client.event('order.created', {});
+          expect((await node.client.call('GET', '/v1/deliveries')).status).toBe(200);
+        }
+      });
+      await server.query(`SELECT posthorn.emit('order.created', '{}') FROM generate_series(1, 1000)`, database.name);
+      await expect.poll(() => server.query(TAKEN, database.name), { timeout: 20_000 }).toEqual([{ n: 0 }]);
+      isLoading = false;
+      await Promise.all(load);
+    },
+  );
 
   it(
     'goes on behind a row from before or after all time',

@@ -74,7 +74,7 @@ describe.skipIf(!hasPostgres(18))('on PostgreSQL', () => {
   describe('a server that cannot start says why in one line and ends with 1', () => {
     test('without a master key, since every node needs the same one', async () => {
       const says =
-        /^posthorn: POSTHORN_MASTER_KEY: is needed with PostgreSQL, and the same on every node; make one with `openssl rand -base64 32`$/m;
+        /^posthorn: POSTHORN_MASTER_KEY: is needed with PostgreSQL, and the same on every node; make one with `openssl rand -base64 32`, or after a move give the old one, as POSTHORN_MASTER_KEY_FILE where it is a file$/m;
       await expectRefusal(['serve', '--port', '0'], { POSTHORN_MASTER_KEY: '' }, says);
       await expectRefusal(['keys', 'create'], { POSTHORN_MASTER_KEY: '' }, says);
       expect(readdirSync(folder)).toEqual([]);

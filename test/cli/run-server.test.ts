@@ -35,8 +35,19 @@ describe('a running server', () => {
     await said('stdout', 'started');
     child.kill('SIGTERM');
     await said('stdout', 'stopping');
+    await new Promise((resolve) => setTimeout(resolve, 1_100)); // sooner it would be the same one
     child.kill('SIGINT');
     expect(await end).toEqual({ code: 130, stdout: 'started\nstopping\n', stderr: 'Draining…\n' });
+  });
+
+  test('takes the signals of one stop for one, by however many ways they come', async () => {
+    const end = start('');
+    await said('stdout', 'started');
+    child.kill('SIGTERM');
+    child.kill('SIGINT');
+    await said('stdout', 'stopping');
+    child.kill('SIGTERM');
+    expect(await end).toEqual({ code: 0, stdout: 'started\nstopping\nstopped\n', stderr: 'Draining…\n' });
   });
 
   test('is stopped where a signal comes before it has started', async () => {

@@ -23,6 +23,9 @@ const commands = [
   ['webhooks', 'list'],
   ['webhooks', 'create'],
   ['webhooks', 'delete'],
+  ['import'],
+  ['ingest'],
+  ['move'],
 ];
 
 describe.concurrent('help', () => {

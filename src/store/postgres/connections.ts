@@ -64,6 +64,8 @@ export class Connections {
   readonly #texts = new Map<string, { name: string; text: string }>();
   #pools: { named: Pool; others: Pool } | null = null;
   #prepares = true;
+  /** Behind a pooler connections of the server are shared: nothing may be left on them, and what is set goes with a transaction. */
+  #isPooled = false;
 
   constructor(options: ConnectionOptions) {
     this.#o = options;
@@ -101,6 +103,7 @@ export class Connections {
   }
 
   async #once<Row extends QueryResultRow>(statement: NamedStatement): Promise<Answer<Row>> {
+    if (this.#isPooled && statement.name !== undefined) return this.#transactionOnce((run) => run<Row>(statement));
     const client = await this.#connect(statement.name === undefined ? 'others' : 'named');
     let fault: unknown;
     try {
@@ -138,7 +141,7 @@ export class Connections {
     const client = await this.#connect('named');
     let fault: unknown;
     try {
-      await client.query('BEGIN');
+      await client.query(this.#isPooled ? `BEGIN; ${setAll({ ...session(this.#o), ...BY_INDEX }, 'LOCAL')}` : 'BEGIN');
       const result = await work((statement) => this.#run(client, statement));
       await client.query('COMMIT');
       return result;
@@ -187,14 +190,15 @@ export class Connections {
   }
 
   #pool(max: number, settings: Readonly<Record<string, string>>): Pool {
-    const sql = Object.entries(settings)
-      .map(([name, value]) => `SET ${name} = ${value}`)
-      .join('; ');
     const pool = new pg.Pool({
       ...clientOptions(this.#o),
       max,
       idleTimeoutMillis: IDLE_MS,
       allowExitOnIdle: true,
+      Client,
+      // By statements, not at start-up: poolers refuse start-up parameters that they do not know.
+      // Its types do not say that the pool waits for it.
+      onConnect: ((client: PoolClient) => this.#prepare(client, settings)) as (client: pg.ClientBase) => void,
     });
     pool.on('error', (error) => {
       this.#o.onFault(error);
@@ -202,10 +206,19 @@ export class Connections {
     pool.on('connect', (client) => {
       // While it is in use the pool does not listen: the query under way fails, which is word enough.
       client.on('error', () => undefined);
-      // By a statement, not at start-up: poolers refuse start-up parameters that they do not know.
-      client.query(sql).catch(() => undefined);
     });
     return pool;
+  }
+
+  async #prepare(client: PoolClient, settings: Readonly<Record<string, string>>): Promise<void> {
+    if (await this.#isShared(client)) this.#isPooled = true;
+    else await client.query(setAll(settings));
+  }
+
+  /** True where somebody else than the process that was logged in to answers. */
+  async #isShared(client: PoolClient): Promise<boolean> {
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    return rows[0]!.pid !== (client as unknown as { processID: number }).processID;
   }
 
   async #run<Row extends QueryResultRow>(
@@ -255,6 +268,27 @@ function clientOptions({ url, statementTimeoutMs }: ConnectionOptions): pg.Clien
         oid === INT8 ? Number : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
     },
   };
+}
+
+/** The driver leaves a connection open where logging in fails for want of a password; the server ends it a minute later. */
+class Client extends pg.Client {
+  override connect(): Promise<pg.Client>;
+  override connect(callback: (error: Error) => void): void;
+  override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
+    if (!callback) return super.connect();
+    super.connect((error: Error | null) => {
+      if (error) (this as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      callback(error!);
+    });
+    return undefined;
+  }
+}
+
+/** `SET` statements; `LOCAL` ones end with their transaction. */
+function setAll(settings: Readonly<Record<string, string>>, scope: 'LOCAL' | '' = ''): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `SET ${scope} ${name} = ${value}`)
+    .join('; ');
 }
 
 function session({ statementTimeoutMs }: ConnectionOptions): Record<string, string> {

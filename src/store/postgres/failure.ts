@@ -78,7 +78,7 @@ export function toStoreError(error: unknown): Error {
       'The disk of the database is full. Nothing was stored. Free space or lower the retention; accepted events are safe.',
     );
   }
-  if (state === UNIQUE) return new PosthornError('ALREADY_EXISTS', `It exists already (${message}).`, { cause: error });
+  if (state === UNIQUE) return new PosthornError('ALREADY_EXISTS', 'It exists already.', { cause: error });
   if (state === UNTRANSLATABLE) {
     return new PosthornError(
       'BAD_REQUEST',
@@ -94,8 +94,12 @@ export function toStoreError(error: unknown): Error {
   if (state === '25006') {
     return failed('STORE_UNAVAILABLE', 'The database is read-only now (a standby?). Nothing was stored; try again.');
   }
-  if (state === '42501')
-    return failed('STORE_UNAVAILABLE', `The database refuses: ${message}. Grant what docs/postgres.md lists.`);
+  if (state === '42501') {
+    return failed(
+      'STORE_UNAVAILABLE',
+      'The database refuses its rights to Posthorn. Grant what docs/postgres.md lists.',
+    );
+  }
   const passes =
     state === null ? isConnectionFault(error) : PASSING.test(state) || REPEATABLE.has(state) || isUnprepared(error);
   if (passes) {

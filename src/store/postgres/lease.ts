@@ -14,6 +14,8 @@ const AGAIN_MS = 250;
 const SWEEP_MS = 30_000;
 /** The same after something was released: what was locked then, or was stored under the old number meanwhile. */
 const SWEEP_SOON_MS = 3_000;
+/** How long a node that starts waits for the others before it goes on without sending. */
+const PATIENCE_MS = 1_000;
 /** How long leaving may take. */
 const LEAVE_MS = 3_000;
 /** Renewals that were given up and may still be answered. */
@@ -85,6 +87,8 @@ export class Lease {
   #isFailing = false;
   #unanswered = 0;
   #losing: Promise<void> | null = null;
+  /** It has a number, and waits to be taken into account. */
+  #isJoining = false;
   #looking: Promise<void> | null = null;
   /** A number that is not in force yet. */
   #candidate: number | null = null;
@@ -121,14 +125,61 @@ export class Lease {
     this.#sweepAt = -Infinity;
     this.#mustSweep = true;
     try {
-      this.#take(await this.#enter(null));
-      void this.#acknowledge();
+      await this.#join();
     } catch (error) {
       this.#stopping.abort();
       if (this.#candidate !== null) await endNode(this.#o.connections, this.#candidate).catch(() => undefined);
       throw error;
     }
     this.beatNow();
+  }
+
+  /**
+   * Enters, or at least registers: where another node says nothing, it may be gone, and who takes events in need not wait
+   * for its lease to run out. Until then this node has a number, and no lease that is live.
+   */
+  async #join(): Promise<void> {
+    const entering = this.#enter(null);
+    let entered = await Promise.race([entering, wait(PATIENCE_MS, null, { ref: false })]);
+    if (this.#candidate === null) entered ??= await entering; // it is the database that is slow
+    if (entered !== null) {
+      this.#take(entered);
+      void this.#acknowledge();
+      return;
+    }
+    this.#isJoining = true;
+    this.#number = this.#candidate!;
+    this.#o.onFault(
+      new Error('another node does not answer; it may be gone'),
+      'nothing is sent before its lease has run out',
+    );
+    void entering
+      .then(
+        (late) => {
+          this.#isJoining = false;
+          if (this.#isStopped) return;
+          // Where it was ended meanwhile, what it holds is somebody else's.
+          if (late.number !== this.#number) this.#becomeAnother();
+          else if (this.#take(late)) this.#tellPlace();
+        },
+        (error: unknown) => {
+          this.#isJoining = false;
+          if (this.#isStopped) return;
+          this.#failed(error);
+          this.#becomeAnother();
+        },
+      )
+      .finally(() => {
+        void this.#acknowledge();
+        this.beatNow();
+      });
+  }
+
+  #becomeAnother(): void {
+    this.#losing = this.#lose().finally(() => {
+      this.#losing = null;
+      this.beatNow();
+    });
   }
 
   /** Gives everything back, if the database answers in time; else it is taken over when the lease runs out. */
@@ -151,7 +202,7 @@ export class Lease {
 
   /** Something changed among the nodes: look at once. */
   beatNow(): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#isJoining) return;
     if (this.#isBeating) this.#isWanted = true;
     else void this.#beat();
   }
@@ -201,10 +252,7 @@ export class Lease {
       if (this.#steadySince === null || now - this.#answeredAt > this.#o.leaseMs / 2) this.#steadySince = now;
       this.#isFailing = false;
       if (!renewed.isRenewed) {
-        this.#losing = this.#lose().finally(() => {
-          this.#losing = null;
-          this.beatNow();
-        });
+        this.#becomeAnother();
         return;
       }
       if (this.#take({ number, ...renewed })) this.#tellPlace();
