@@ -54,7 +54,7 @@ export async function fillStore(dataDir: string, receiver: Receiver): Promise<Fi
 
   const webhook = (path: string, more: Record<string, unknown> = {}, headers: Record<string, string> = {}) =>
     must('POST', '/v1/webhooks', { url: receiver.url(path), events: ['order.*'], ...more }, { ...acme, ...headers });
-  const ok = await webhook('/ok', { description: 'nul \0 and\nlines' }, { 'idempotency-key': 'make-ok' });
+  const ok = await webhook('/ok', { description: 'two\nlines' }, { 'idempotency-key': 'make-ok' });
   await webhook('/down', { retrySchedule: ['5s', '5s', '5s'], metadata: { a: 'b' } });
   await webhook('/dead', { events: ['order.lost'], retrySchedule: [] });
   const held = await webhook('/held', { events: ['order.held'] });
@@ -92,6 +92,11 @@ export async function fillStore(dataDir: string, receiver: Receiver): Promise<Fi
   const db = new Database(join(dataDir, 'posthorn.db'));
   // As if a crash had cut its fan-out off at the beginning: no test could wait for that moment.
   db.prepare("UPDATE events SET fan_out_after = ? WHERE type = 'nobody.wants'").run('0'.repeat(26));
+  // Stores of before such texts were refused may have one.
+  db.prepare('UPDATE endpoints SET description = ? WHERE id = ?').run(
+    'zero \0 inside',
+    String(ok.id).slice('wh_'.length),
+  );
   const rows = db.prepare('SELECT id, status FROM deliveries').all() as { id: string; status: string }[];
   db.close();
   return {

@@ -197,8 +197,8 @@ export class Connections {
       allowExitOnIdle: true,
       Client,
       // By statements, not at start-up: poolers refuse start-up parameters that they do not know.
-      // Its types do not say that the pool waits for it.
-      onConnect: ((client: PoolClient) => this.#prepare(client, settings)) as (client: pg.ClientBase) => void,
+      // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool waits for it, whatever its types say
+      onConnect: (client) => this.#prepare(client, settings),
     });
     pool.on('error', (error) => {
       this.#o.onFault(error);
@@ -210,13 +210,13 @@ export class Connections {
     return pool;
   }
 
-  async #prepare(client: PoolClient, settings: Readonly<Record<string, string>>): Promise<void> {
+  async #prepare(client: pg.ClientBase, settings: Readonly<Record<string, string>>): Promise<void> {
     if (await this.#isShared(client)) this.#isPooled = true;
     else await client.query(setAll(settings));
   }
 
   /** True where somebody else than the process that was logged in to answers. */
-  async #isShared(client: PoolClient): Promise<boolean> {
+  async #isShared(client: pg.ClientBase): Promise<boolean> {
     const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
     return rows[0]!.pid !== (client as unknown as { processID: number }).processID;
   }
