@@ -38,7 +38,17 @@ function restricted(path, name) {
 }
 
 export default defineConfig(
-  { ignores: ['**/node_modules/', '**/dist/', 'coverage/', '.posthorn/', '.posthorn-postgres/', 'bench/results/', 'examples/outbox/prisma/generated/'] },
+  {
+    ignores: [
+      '**/node_modules/',
+      '**/dist/',
+      'coverage/',
+      '.posthorn/',
+      '.posthorn-postgres/',
+      'bench/results/',
+      'examples/outbox/prisma/generated/',
+    ],
+  },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   tseslint.configs.recommendedTypeChecked,

@@ -123,7 +123,9 @@ describeNodes('nodes that share a database', (rig) => {
     });
 
     it('has nothing stranded behind it where whoever took over died half way', async () => {
-      await sql(`INSERT INTO posthorn.nodes (name, delivers, knows, lease_ms, ended_at) VALUES ('ended', true, 1, 1000, now())`);
+      await sql(
+        `INSERT INTO posthorn.nodes (name, delivers, knows, lease_ms, ended_at) VALUES ('ended', true, 1, 1000, now())`,
+      );
       await lease(1, 3);
       await lease(7_777, 2, 'whd_of_a_node_that_was_never_there');
       const node = await start();
