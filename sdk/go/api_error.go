@@ -36,6 +36,7 @@ const (
 	CodeInternal             ErrorCode = "INTERNAL"
 	CodeOverloaded           ErrorCode = "OVERLOADED"
 	CodeStoreUnavailable     ErrorCode = "STORE_UNAVAILABLE"
+	CodeDeliversOnly         ErrorCode = "DELIVERS_ONLY"
 	CodeShuttingDown         ErrorCode = "SHUTTING_DOWN"
 	CodeStoreFull            ErrorCode = "STORE_FULL"
 )

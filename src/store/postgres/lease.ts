@@ -344,6 +344,7 @@ export class Lease {
     await release(connections, gone);
     await tellOrphans((statement) => connections.query(statement), this.#number);
     if (this.#isStopped) return;
+    this.#o.onFault(new Error(`node ${gone.join(', ')}`), 'is gone without a word; what it held is due again');
     this.#o.onOrphans();
     this.beatNow();
   }
