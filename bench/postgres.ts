@@ -73,19 +73,24 @@ async function run(): Promise<void> {
     retention: null,
   };
   const shapes = [
-    ...(only.includes('throughput') ? [[1, 1] as const, [1, 10] as const] : []),
-    // Side by side, since the machine has good and bad minutes: one node, two, and so on.
+    ...(only.includes('throughput')
+      ? ([
+          [1, 1, 1],
+          [1, 10, 1],
+        ] as const)
+      : []),
+    // In turns, since the machine has good and bad minutes, and with the same two load generators and receivers.
     ...(only.includes('nodes')
       ? ([
-          [1, 1],
-          [2, 1],
-          [1, 1],
-          [2, 1],
+          [1, 1, 2],
+          [2, 1, 2],
+          [1, 1, 2],
+          [2, 1, 2],
         ] as const)
       : []),
   ];
-  for (const [nodes, fanOut] of shapes) {
-    const measured = await measureSaturation({ nodes, fanOut, seconds, connections, workDir, profileDir });
+  for (const [nodes, fanOut, ends] of shapes) {
+    const measured = await measureSaturation({ nodes, ends, fanOut, seconds, connections, workDir, profileDir });
     results.throughput.push(measured);
     tell(`${nodes} node(s), fan-out ${fanOut}: ${Math.round(measured.deliveriesPerSecond)}/s`);
   }

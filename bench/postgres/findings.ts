@@ -50,7 +50,8 @@ export function postgresFindings({ throughput, latency, backlog, history, retent
 }
 
 function throughputRows(run: PostgresThroughput): Row[] {
-  const scenario = `PostgreSQL, ${run.nodes === 1 ? '1 node' : `${run.nodes} nodes`}, fan-out ${run.fanOut}`;
+  const ends = run.ends === 1 ? '' : `, ${run.ends} generators and receivers`;
+  const scenario = `PostgreSQL, ${run.nodes === 1 ? '1 node' : `${run.nodes} nodes`}, fan-out ${run.fanOut}${ends}`;
   const aim = run.fanOut === 10 ? 18_000 : 6_000;
   const { posthorn, postgres } = run.cpuUsPerDelivery;
   const rows: Row[] = [
@@ -76,7 +77,7 @@ function throughputRows(run: PostgresThroughput): Row[] {
 /** One node and two, run in turns. */
 function nodesRows(runs: readonly PostgresThroughput[]): Row[] {
   const of = (nodes: number): number[] =>
-    runs.filter((run) => run.nodes === nodes && run.fanOut === 1).map((run) => run.deliveriesPerSecond);
+    runs.filter((run) => run.nodes === nodes && run.ends === 2).map((run) => run.deliveriesPerSecond);
   if (of(2).length === 0) return [];
   const times = median(of(2)) / median(of(1));
   return [

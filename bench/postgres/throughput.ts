@@ -7,6 +7,7 @@ import { startNodes } from './nodes.ts';
 
 export interface PostgresThroughput {
   nodes: number;
+  ends: number;
   fanOut: number;
   /** Of all nodes together. */
   deliveriesPerSecond: number;
@@ -18,6 +19,8 @@ export interface PostgresThroughput {
 
 export interface SaturationPlan {
   nodes: number;
+  /** Load generators, and receivers: shared out over the nodes. */
+  ends: number;
   fanOut: number;
   seconds: number;
   connections: number;
@@ -25,22 +28,23 @@ export interface SaturationPlan {
   profileDir: string | null;
 }
 
-/** As many events as the nodes take together: a load generator and a receiver for each node. */
+/** As many events as the nodes take together. */
 export async function measureSaturation(plan: SaturationPlan): Promise<PostgresThroughput> {
   const cluster = await startNodes(plan.nodes, { workDir: plan.workDir, profileDir: plan.profileDir });
   const benches: Bench[] = [];
   try {
-    const types = eventTypes(plan.nodes);
-    for (const [i, node] of cluster.nodes.entries()) {
+    const types = eventTypes(plan.ends);
+    const nodeOf = (i: number): Posthorn => cluster.nodes[i % plan.nodes]!;
+    for (let i = 0; i < plan.ends; i++) {
       const bench = await startBench();
       benches.push(bench);
-      for (let n = 0; n < plan.fanOut; n++) await node.register(bench.hookUrl(n), [types[i]!]);
+      for (let n = 0; n < plan.fanOut; n++) await nodeOf(i).register(bench.hookUrl(n), [types[i]!]);
     }
     await new Promise((resolve) => setTimeout(resolve, 1_000)); // until every node knows every endpoint
     const before = cluster.databaseCpuUs();
     const runs = await Promise.all(
-      cluster.nodes.map((node, i) =>
-        drive(benches[i]!, loadPlan(node, types[i]!, plan), { fanOut: plan.fanOut, senderPid: node.pid }),
+      benches.map((bench, i) =>
+        drive(bench, loadPlan(nodeOf(i), types[i]!, plan), { fanOut: plan.fanOut, senderPid: nodeOf(i).pid }),
       ),
     );
     const databaseUs = cpuSince(before, cluster.databaseCpuUs());
@@ -82,12 +86,12 @@ export async function measureLatency(options: {
   }
 }
 
-function loadPlan(node: Posthorn, type: string, { nodes, seconds, connections }: SaturationPlan) {
+function loadPlan(node: Posthorn, type: string, { ends, seconds, connections }: SaturationPlan) {
   return {
     port: node.port,
     apiKey,
     types: [type],
-    connections: Math.ceil(connections / nodes),
+    connections: Math.ceil(connections / ends),
     mode: 'closed' as const,
     durationMs: seconds * 1000,
     dataBytes: DATA_BYTES,
@@ -99,9 +103,12 @@ function summary(plan: SaturationPlan, runs: readonly Measurement[], databaseUs:
   const delivered = total(({ receiver }) => receiver.distinct);
   const posthornUs = runs.some(({ cpuUsPerDelivery }) => cpuUsPerDelivery.sender === null)
     ? null
-    : total(({ cpuUsPerDelivery, receiver }) => cpuUsPerDelivery.sender! * receiver.received);
+    : // Ends that share a node each count all of its CPU.
+      total(({ cpuUsPerDelivery, receiver }) => cpuUsPerDelivery.sender! * receiver.received) *
+      (plan.nodes / plan.ends);
   return {
     nodes: plan.nodes,
+    ends: plan.ends,
     fanOut: plan.fanOut,
     deliveriesPerSecond: total((run) => run.deliveriesPerSecond),
     lost: total(({ lost }) => lost),

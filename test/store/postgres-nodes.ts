@@ -166,7 +166,11 @@ export function describeNodes(title: string, define: (rig: NodesRig) => void): v
       get database() {
         return database;
       },
-      itOnce: it.skipIf(version !== there[0]) as typeof it,
+      // Those that take seconds and have nothing to do with the release are there once: not skipped elsewhere, but not there.
+      itOnce:
+        version === there[0]
+          ? it
+          : (Object.assign(() => undefined, { each: () => () => undefined }) as unknown as typeof it),
       make(options) {
         const node = makeNode(database, options);
         made.push(node);
