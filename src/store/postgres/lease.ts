@@ -329,7 +329,10 @@ export class Lease {
     // Where this node was cut off itself, the others were too: they get the time to come back.
     if (expired.length > 0 && this.#steadySince !== null && now - this.#steadySince >= leaseMs / 3) {
       const ended = await endExpired(connections, expired);
-      if (ended.length > 0) return ended;
+      if (ended.length > 0) {
+        this.#o.onFault(new Error(`node ${ended.join(', ')}`), 'gone without a word: what it held is due again');
+        return ended;
+      }
     }
     if (now < this.#sweepAt) return [];
     const isOurs = this.#mustSweep || (delivers && this.#place.index === 0);
@@ -344,7 +347,6 @@ export class Lease {
     await release(connections, gone);
     await tellOrphans((statement) => connections.query(statement), this.#number);
     if (this.#isStopped) return;
-    this.#o.onFault(new Error(`node ${gone.join(', ')}`), 'is gone without a word; what it held is due again');
     this.#o.onOrphans();
     this.beatNow();
   }
