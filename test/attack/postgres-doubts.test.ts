@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => server?.stop());
 
 const it = test
-  // eslint-disable-next-line no-empty-pattern
+  // eslint-disable-next-line no-empty-pattern -- Vitest reads from it which fixtures are needed
   .extend('database', async ({}, { onCleanup }): Promise<TestDatabase> => {
     const database = await server.createDatabase();
     onCleanup(() => database.drop());

@@ -13,14 +13,14 @@ beforeAll(async () => {
 afterAll(() => server?.stop());
 
 const it = test
-  // eslint-disable-next-line no-empty-pattern
+  // eslint-disable-next-line no-empty-pattern -- Vitest reads from it which fixtures are needed
   .extend('database', async ({}, { onCleanup }): Promise<TestDatabase> => {
     const database = await server.createDatabase();
     await migrate({ databaseUrl: database.url });
     onCleanup(() => database.drop());
     return database;
   })
-  // eslint-disable-next-line no-empty-pattern
+  // eslint-disable-next-line no-empty-pattern -- Vitest reads from it which fixtures are needed
   .extend('receiver', async ({}, { onCleanup }): Promise<Receiver> => {
     const receiver = await startReceiver();
     onCleanup(() => receiver.close());

@@ -82,6 +82,14 @@ export class DeliveryColumns {
     return this.ids.flatMap((id, i) => (this.statuses[i] === 'sending' ? [{ tenantId: this.tenantIds[i]!, id }] : []));
   }
 
+  /** They are stored: those that nobody has are there to be claimed. */
+  noteDue({ noteDue }: Pick<Context, 'noteDue'>): void {
+    if (this.areAllLeased) return;
+    this.dueAt.forEach((dueAt, i) => {
+      if (dueAt !== null) noteDue(this.tenantIds[i]!, this.endpointIds[i]!, dueAt);
+    });
+  }
+
   /** Of tenant, id, event, endpoint, created_at and size; with `any`, of status, reason and due_at too. */
   parameters(any: boolean): Buffer[] {
     const usual = [
@@ -190,7 +198,7 @@ export class Accepting {
   /** Everything of these calls is durable. */
   async #stored(calls: readonly AcceptCall[], deliveries: DeliveryColumns, node: number): Promise<void> {
     if (node !== this.#c.node()) await this.#adopt(deliveries, node);
-    this.#noteDue(deliveries);
+    deliveries.noteDue(this.#c);
     for (const { input, resolve } of calls) resolve(input.length === 1 ? [ACCEPTED] : input.map(() => ACCEPTED));
   }
 
@@ -206,13 +214,6 @@ export class Accepting {
     } catch {
       // They are given back with the old lease, and sent by whoever claims them.
     }
-  }
-
-  #noteDue(deliveries: DeliveryColumns): void {
-    if (deliveries.areAllLeased) return;
-    deliveries.dueAt.forEach((dueAt, i) => {
-      if (dueAt !== null) this.#c.noteDue(deliveries.tenantIds[i]!, deliveries.endpointIds[i]!, dueAt);
-    });
   }
 
   async #wentWrong(
@@ -251,7 +252,7 @@ export class Accepting {
         const outcomes = await this.#c.connections.rawTransaction((run) => this.#sort(run, calls, node, tried));
         const [deliveries] = tried;
         if (deliveries && node !== this.#c.node()) await this.#adopt(deliveries, node);
-        if (deliveries) this.#noteDue(deliveries);
+        if (deliveries) deliveries.noteDue(this.#c);
         calls.forEach(({ resolve }, i) => {
           resolve(outcomes[i]!);
         });

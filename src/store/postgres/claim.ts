@@ -1,6 +1,8 @@
 import type { Event } from '../../model/event.ts';
 import type { Id } from '../../model/id.ts';
 import type { DueLine } from '../due.ts';
+import { toEvent } from '../records/event-row.ts';
+import type { EventRow } from '../records/event-row.ts';
 import type { ClaimedDelivery, ClaimRequest, ClaimResult } from '../store.ts';
 import { asciiArray, int4Array } from './binary-array.ts';
 import type { NamedStatement } from './connections.ts';
@@ -21,23 +23,14 @@ interface Share {
   count: number;
 }
 
-interface Row extends Record<string, unknown> {
+interface Row extends Omit<EventRow, 'id'>, Record<string, unknown> {
   id: Id;
   endpoint_id: Id;
   attempt_count: number;
   schedule_start: number;
   n: number;
   place: number;
-  tenant_id: string;
   event_id: Id;
-  own_id: string | null;
-  type: string;
-  occurred_at: number;
-  category: string | null;
-  group_key: string | null;
-  source: string | null;
-  created_at: number;
-  data: string;
 }
 
 /** What another node is leasing at this moment is passed over; nobody waits. */
@@ -254,18 +247,7 @@ class Taken {
     this.dataChars += row.data.length;
     let event = this.#events.get(key);
     if (!event) {
-      event = {
-        id: row.event_id,
-        tenantId: row.tenant_id,
-        ownId: row.own_id,
-        type: row.type,
-        data: row.data,
-        occurredAt: row.occurred_at,
-        category: row.category,
-        group: row.group_key,
-        source: row.source,
-        createdAt: row.created_at,
-      };
+      event = toEvent({ ...row, id: row.event_id });
       this.#events.set(key, event);
     }
     const { id, endpoint_id: endpointId, attempt_count: attemptCount, schedule_start: scheduleStart } = row;

@@ -1,6 +1,8 @@
 import { notFound, PosthornError } from '../../errors.ts';
 import type { Event } from '../../model/event.ts';
 import type { Id } from '../../model/id.ts';
+import { toEvent } from '../records/event-row.ts';
+import type { EventRow } from '../records/event-row.ts';
 import type { FanOutSlice, NewDelivery } from '../store.ts';
 import { DeliveryColumns } from './accept.ts';
 import type { Run } from './connections.ts';
@@ -40,18 +42,8 @@ const TAKE_UNFINISHED = `WITH those AS (
   SELECT t.*, coalesce(p.data, '') AS data FROM taken t
   LEFT JOIN posthorn.payloads p ON p.tenant_id = t.tenant_id AND p.event_id = t.id ORDER BY t.id`;
 
-interface EventRow extends Record<string, unknown> {
-  id: Id;
-  tenant_id: string;
-  own_id: string | null;
-  type: string;
-  occurred_at: number;
-  category: string | null;
-  group_key: string | null;
-  source: string | null;
-  created_at: number;
+interface UnfinishedRow extends EventRow, Record<string, unknown> {
   fan_out_after: Id;
-  data: string;
 }
 
 /** Deliveries that are added to an event which is stored. */
@@ -75,7 +67,7 @@ export class FanningOut {
       }),
     );
     if (rowCount === 0) return false;
-    this.#noteDue(columns);
+    columns.noteDue(this.#c);
     return true;
   }
 
@@ -114,7 +106,7 @@ export class FanningOut {
       return columns;
     };
     const columns = await this.#certain(tried, node, () => this.#c.connections.transaction(add));
-    this.#noteDue(columns);
+    columns.noteDue(this.#c);
     return columns.ids;
   }
 
@@ -125,38 +117,18 @@ export class FanningOut {
     } catch (error) {
       if (isOfTheStore(error)) {
         this.#doubts.giveUp(columns.leased(), node);
-        this.#noteDue(columns);
+        columns.noteDue(this.#c);
       }
       throw error;
     }
   }
 
   async takeUnfinished(limit: number): Promise<{ event: Event; after: Id }[]> {
-    const { rows } = await this.#c.connections.query<EventRow>({
+    const { rows } = await this.#c.connections.query<UnfinishedRow>({
       sql: TAKE_UNFINISHED,
       parameters: [this.#c.node(), limit],
     });
-    return rows.map((row) => ({
-      event: {
-        id: row.id,
-        tenantId: row.tenant_id,
-        ownId: row.own_id,
-        type: row.type,
-        data: row.data,
-        occurredAt: row.occurred_at,
-        category: row.category,
-        group: row.group_key,
-        source: row.source,
-        createdAt: row.created_at,
-      },
-      after: row.fan_out_after,
-    }));
-  }
-
-  #noteDue(columns: DeliveryColumns): void {
-    columns.dueAt.forEach((dueAt, i) => {
-      if (dueAt !== null) this.#c.noteDue(columns.tenantIds[i]!, columns.endpointIds[i]!, dueAt);
-    });
+    return rows.map((row) => ({ event: toEvent(row), after: row.fan_out_after }));
   }
 }
 

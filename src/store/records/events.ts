@@ -1,9 +1,7 @@
 import { sql } from 'kysely';
-import type { Selectable } from 'kysely';
-import type { Event } from '../../model/event.ts';
 import type { Store } from '../store.ts';
 import type { RecordDriver } from './driver.ts';
-import type { Tables } from './tables.ts';
+import { toEvent } from './event-row.ts';
 import { createdBetween, createdFrom } from './created-between.ts';
 
 export function createEvents({
@@ -59,20 +57,5 @@ export function createEvents({
       );
       return rows.map((row) => ({ event: toEvent(row), after: row.fan_out_after! }));
     },
-  };
-}
-
-function toEvent(row: Selectable<Tables['events']>): Event {
-  return {
-    id: row.id,
-    tenantId: row.tenant_id,
-    ownId: row.own_id,
-    type: row.type,
-    data: row.data,
-    occurredAt: row.occurred_at,
-    category: row.category,
-    group: row.group_key,
-    source: row.source,
-    createdAt: row.created_at,
   };
 }

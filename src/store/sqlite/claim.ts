@@ -1,5 +1,7 @@
 import type { Event } from '../../model/event.ts';
 import type { Id } from '../../model/id.ts';
+import { toEvent } from '../records/event-row.ts';
+import type { EventRow } from '../records/event-row.ts';
 import type { ClaimedDelivery, ClaimRequest, ClaimResult } from '../store.ts';
 import type { DueLine } from '../due.ts';
 import type { Run, WriterContext } from './verbs.ts';
@@ -12,19 +14,6 @@ interface DueRow {
   event_id: Id;
   attempt_count: number;
   schedule_start: number;
-}
-
-interface EventRow {
-  id: Id;
-  tenant_id: string;
-  own_id: string | null;
-  type: string;
-  occurred_at: number;
-  category: string | null;
-  group_key: string | null;
-  source: string | null;
-  created_at: number;
-  data: string;
 }
 
 /** Leases what is due. 100 of one endpoint's 100,000, among 1,000 others: see bench/store.ts. */
@@ -71,19 +60,7 @@ export function createClaim({ db, session, due }: WriterContext): { claim: Run }
     const key = `${tenantId}\0${id}`;
     let event = into.events.get(key);
     if (!event) {
-      const row = findEvent.get(tenantId, id) as EventRow;
-      event = {
-        id: row.id,
-        tenantId: row.tenant_id,
-        ownId: row.own_id,
-        type: row.type,
-        data: row.data,
-        occurredAt: row.occurred_at,
-        category: row.category,
-        group: row.group_key,
-        source: row.source,
-        createdAt: row.created_at,
-      };
+      event = toEvent(findEvent.get(tenantId, id) as EventRow);
       into.events.set(key, event);
       into.dataChars += event.data.length;
     }
