@@ -1,98 +1,135 @@
 import type { Socket } from 'node:net';
-import { Client } from 'undici';
-import { withIdentity } from './headers.ts';
-import { ConnectionGone } from './running-exchange.ts';
+import { ByteSocket } from './byte-socket.ts';
+import type { Timed } from './deadlines.ts';
+import { ResponseReader } from './response.ts';
 import type { RunningExchange } from './running-exchange.ts';
-import type { Origin } from './targets.ts';
-
-/** Response heads larger than this are refused. */
-const maxHeadBytes = 16 * 1024;
-/** All that is read of one exchange: head, the 16 KiB of a body that are kept, its framing, trailers. */
-const maxExchangeBytes = 128 * 1024;
-/** Bytes handed to the parser at once, so that the bounds strike soon. */
-const pieceBytes = 4 * 1024;
+import type { Origin, Target } from './targets.ts';
 
 /** How long a connection may wait for reuse when the server does not say: just below the 5 s that Node and Apache keep it. */
 const unhintedIdleMs = 4_000;
+/** So much earlier than the server says it would close. */
+const hintMarginMs = 2_000;
+/** Bodies up to this size go out in one piece with their head; copying a larger one costs more than a second buffer. */
+const maxCopiedBytes = 16 * 1024;
 
-/**
- * One socket with undici's HTTP/1.1 on it. One `Client` for each socket rather than a `Pool`: the pool searches its
- * clients one by one at every dispatch, and would dial by itself, outside the guard.
- */
-export class Connection {
+/** One socket that speaks HTTP/1.1: a request, its response, the next request. */
+export class Connection implements Timed {
+  /** When it is closed unless it is used, while it waits; on the clock of `performance.now`. */
+  deadlineAt = 0;
+  wheelNext: Timed | null = null;
+  wheelPrevious: Timed | null = null;
+
   readonly origin: Origin;
   readonly address: string;
   readonly openedAt: number;
   /** Carried an exchange before the present one. */
   used = false;
   idle = false;
-  readonly #client: Client;
+  readonly #socket: Socket;
+  readonly #reader = new ResponseReader();
   #exchange: RunningExchange | null = null;
-  #exchangeBytes = 0;
 
-  constructor(
-    origin: Origin,
-    socket: Socket,
-    address: string,
-    options: { maxIdleMs: number; onGone: (connection: Connection) => void },
-  ) {
+  constructor(origin: Origin, socket: Socket, address: string, onGone: (connection: Connection) => void) {
     this.origin = origin;
     this.address = address;
     this.openedAt = performance.now();
-    this.#bound(socket);
-    let handedOver = false;
-    this.#client = new Client(origin.url, {
-      // The connected, checked socket is handed over once. undici must be called back in a later microtask: it ignores
-      // the news of a socket while it is still asking for one.
-      connect: (_options, callback) => {
-        const first = !handedOver;
-        handedOver = true;
-        queueMicrotask(() =>
-          first ? callback(null, socket) : callback(new ConnectionGone('connection closed'), null),
-        );
-      },
-      allowH2: false,
-      pipelining: 1,
-      // Never reached: undici would make an error for every header beyond it, some 3 µs each, and go on reading.
-      maxHeaderSize: 2 * maxExchangeBytes,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      keepAliveTimeout: Math.min(unhintedIdleMs, options.maxIdleMs),
-      keepAliveMaxTimeout: options.maxIdleMs,
+    this.#socket = socket;
+    if (socket instanceof ByteSocket) socket.onBytes = (bytes, length) => this.#read(bytes, length);
+    else socket.on('data', (bytes: Buffer) => this.#read(bytes, bytes.length));
+    socket.on('end', () => this.#ended());
+    socket.on('error', (error) => this.#broken(error));
+    socket.on('close', () => {
+      this.#broken(new Error('the connection is closed'));
+      onGone(this);
     });
-    this.#client.on('disconnect', () => options.onGone(this));
-    // A socket that died before it was handed over never connects, so it never disconnects either.
-    this.#client.on('connectionError', () => options.onGone(this));
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.writable;
   }
 
   /** Writes the exchange's request; the exchange hears what follows. */
-  carry(exchange: RunningExchange, path: string): void {
-    const { headers, body } = exchange.request;
-    exchange.connection = this;
+  carry(exchange: RunningExchange): void {
+    const { target, head, request } = exchange;
     this.#exchange = exchange;
-    this.#exchangeBytes = 0;
-    this.#client.dispatch({ path, method: 'POST', headers: withIdentity(headers), body, blocking: false }, exchange);
+    this.#reader.begin(exchange);
+    exchange.started();
+    write(this.#socket, (target as Target).opening + head, request.body);
   }
 
-  /** Lets undici read in pieces, and no more of one exchange than its bounds allow. */
-  #bound(socket: Socket): void {
-    const read = socket.read.bind(socket);
-    socket.read = (): Buffer | null => {
-      if (socket.destroyed || this.#exchange?.settled === true) return null;
-      const chunk = read(Math.min(pieceBytes, socket.readableLength) || undefined) as Buffer | null;
-      if (chunk === null || this.#exchange === null) return chunk;
-      this.#exchangeBytes += chunk.length;
-      if (this.#exchangeBytes <= maxHeadBytes) return chunk;
-      const what = this.#exchange.hasHead ? null : `a response head larger than ${maxHeadBytes} bytes`;
-      if (what === null && this.#exchangeBytes <= maxExchangeBytes) return chunk;
-      const detail = what ?? `a response larger than ${maxExchangeBytes} bytes, most of it no body`;
-      this.#exchange.fail({ reason: 'bad_response', detail });
-      return null;
-    };
+  /** For how long it may wait to be used again, ms; 0 = not at all. */
+  idleMs(maxIdleMs: number): number {
+    const { keepAliveSeconds } = this.#reader;
+    const ms = keepAliveSeconds === null ? unhintedIdleMs : keepAliveSeconds * 1_000 - hintMarginMs;
+    return Math.min(ms, maxIdleMs);
   }
 
-  /** Closes the socket at once. */
+  /** A connection that waits does not keep the process alive. */
+  wait(): void {
+    this.idle = true;
+    this.used = true;
+    this.#socket.unref();
+  }
+
+  /** It waits no longer. */
+  wake(): void {
+    this.idle = false;
+    this.#socket.ref();
+  }
+
+  /** Closes the socket at once; resolves when it is closed. */
   destroy(): Promise<void> {
-    return this.#client.destroy();
+    this.#exchange = null;
+    const { closed } = this.#socket;
+    this.#socket.destroy();
+    return closed ? Promise.resolve() : new Promise((resolve) => this.#socket.once('close', () => resolve()));
   }
+
+  #read(bytes: Buffer, length: number): void {
+    const exchange = this.#exchange;
+    if (exchange === null) {
+      void this.destroy(); // bytes that nobody asked for
+      return;
+    }
+    exchange.heard();
+    const malformed = this.#reader.read(bytes, length);
+    if (malformed !== null) exchange.fail({ reason: 'bad_response', detail: malformed });
+    else if (this.#reader.isDone) this.#finish(exchange);
+  }
+
+  /** What is still to be written of the request, the server did not want. */
+  #finish(exchange: RunningExchange): void {
+    if (exchange.settled) return;
+    const isReusable = this.#reader.isPersistent && this.#socket.writableLength === 0 && this.#socket.writable;
+    this.#exchange = null;
+    if (!isReusable) void this.destroy();
+    exchange.finished(isReusable);
+  }
+
+  #ended(): void {
+    const exchange = this.#exchange;
+    if (exchange !== null && this.#reader.end()) this.#finish(exchange);
+    else this.#broken(new Error('closed by the receiver before the response was whole'));
+    void this.destroy();
+  }
+
+  #broken(error: Error): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (exchange !== null) exchange.broken(error);
+  }
+}
+
+function write(socket: Socket, head: string, body: Buffer): void {
+  if (body.length > maxCopiedBytes) {
+    socket.cork();
+    socket.write(head, 'latin1');
+    socket.write(body);
+    socket.uncork();
+    return;
+  }
+  const whole = Buffer.allocUnsafe(head.length + body.length);
+  whole.write(head, 0, 'latin1');
+  body.copy(whole, head.length);
+  socket.write(whole);
 }

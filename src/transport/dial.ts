@@ -1,5 +1,5 @@
-import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { ByteSocket } from './byte-socket.ts';
 import { mostTelling, nameFailure } from './reasons.ts';
 import type { Failure } from './reasons.ts';
 
@@ -45,11 +45,14 @@ export function dial(
       return;
     }
     next += 1;
-    const socket = connect({ host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
+    const socket = new ByteSocket();
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 60_000);
     trying.add(socket);
     // Stays on for the socket's life, so that an error between two owners is never an uncaught one.
     socket.on('error', (error) => fail(socket, nameFailure('connect', error, where(address, port))));
     socket.once('connect', () => arrive(socket, address));
+    socket.connect({ host: address, port });
     if (next < candidates.length) {
       timer = setTimeout(tryNext, nextAddressMs);
     }

@@ -21,52 +21,48 @@ const ownHeaders = new Set([
   'upgrade',
 ]);
 
-/** Names already judged; they come from few formats and are the same strings over and over. */
-const judged = new BoundedMap<string, boolean>(4_096);
+/** RFC 9110, section 5.6.2. */
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** What a value may not have: controls but for the tab, and what is not Latin-1 (RFC 9110, section 5.5). */
+const unsendable = /[^\t\x20-\x7e\x80-\xff]/;
 
-const identity = ['accept-encoding', 'identity'];
+/** What is wrong with a name, or null. They come from few formats and are the same strings over and over. */
+const judged = new BoundedMap<string, string | null>(4_096);
 
 /** Size of response headers kept, in characters of names and values. */
 const maxKept = 8 * 1024;
 
-/** The first name in a flat list that a request may not set; null when all are fine. */
-export function findOwnHeader(headers: readonly string[]): string | null {
+/**
+ * A request's header lines (flat name, value, name, value) as they are written, with a demand for an unencoded response and
+ * the body's length; or what of them may not be sent.
+ */
+export function headerLines(headers: readonly string[], bodyBytes: number): string | { wrong: string } {
+  let lines = '';
   for (let index = 0; index < headers.length; index += 2) {
-    const name = headers[index] ?? '';
-    if (judged.get(name) ?? judge(name)) {
-      return name;
-    }
+    const name = headers[index]!;
+    const value = headers[index + 1]!;
+    const wrong = judged.get(name) ?? judge(name);
+    if (wrong !== null) return { wrong };
+    if (unsendable.test(value)) return { wrong: `header ${name} has a character that may not be sent` };
+    lines += `${name}: ${value}\r\n`;
   }
-  return null;
+  return `${lines}accept-encoding: identity\r\ncontent-length: ${bodyBytes}\r\n\r\n`;
 }
 
-/** The list as it goes out: with a demand for an unencoded response. */
-export function withIdentity(headers: readonly string[]): string[] {
-  return headers.concat(identity);
-}
-
-/** A response's raw headers as flat text, whole ones up to 8 KiB. */
-export function keepHeaders(raw: readonly (Buffer | string)[]): string[] {
-  const kept: string[] = [];
+/** The first of a response's headers, whole ones up to 8 KiB. */
+export function keepHeaders(headers: readonly string[]): readonly string[] {
   let size = 0;
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = text(raw[index]);
-    const value = text(raw[index + 1]);
-    size += name.length + value.length;
-    if (size > maxKept) {
-      break;
-    }
-    kept.push(name, value);
+  for (let index = 0; index < headers.length; index += 2) {
+    size += headers[index]!.length + headers[index + 1]!.length;
+    if (size > maxKept) return headers.slice(0, index);
   }
-  return kept;
+  return headers;
 }
 
-function text(part: Buffer | string | undefined): string {
-  return typeof part === 'string' ? part : (part?.toString('latin1') ?? '');
-}
-
-function judge(name: string): boolean {
-  const own = ownHeaders.has(name.toLowerCase());
-  judged.set(name, own);
-  return own;
+function judge(name: string): string | null {
+  let wrong: string | null = null;
+  if (ownHeaders.has(name.toLowerCase())) wrong = `header ${name} may not be set on a request`;
+  else if (!token.test(name)) wrong = `${JSON.stringify(name)} is no name of a header`;
+  judged.set(name, wrong);
+  return wrong;
 }

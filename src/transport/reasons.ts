@@ -22,23 +22,8 @@ interface ReasonTable {
   codes: Record<string, FailureReason>;
 }
 
-const exchangeTable: ReasonTable = {
-  fallback: 'bad_response',
-  codes: {
-    ECONNRESET: 'reset',
-    EPIPE: 'reset',
-    ECONNABORTED: 'reset',
-    ETIMEDOUT: 'reset',
-    UND_ERR_SOCKET: 'reset',
-    HPE_INVALID_EOF_STATE: 'reset',
-    UND_ERR_INVALID_ARG: 'cancelled',
-    UND_ERR_NOT_SUPPORTED: 'cancelled',
-    UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'cancelled',
-  },
-};
-
-/** One table per phase: error code of Node, OpenSSL, c-ares or undici → reason. What is not listed gets the fallback. */
-const tables: Record<Phase | 'body', ReasonTable> = {
+/** One table per phase: error code of Node, OpenSSL or c-ares → reason. What is not listed gets the fallback. */
+const tables: Record<Phase, ReasonTable> = {
   dns: {
     fallback: 'dns_failed',
     codes: {
@@ -79,23 +64,14 @@ const tables: Record<Phase | 'body', ReasonTable> = {
       UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls_untrusted',
     },
   },
-  exchange: exchangeTable,
-  // After a head, undici names a body that is closed too early a mismatch; before one, a head that contradicts itself.
-  body: { ...exchangeTable, codes: { ...exchangeTable.codes, UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'reset' } },
+  exchange: { fallback: 'reset', codes: {} },
 };
 
-/** undici says "bad response" or "bad upgrade" with the code of a closed socket: the receiver spoke, but not as asked. */
-const spokeBadly = new Set(['bad response', 'bad upgrade']);
-
-/**
- * Names an error by the phase it came in, `body` being the part of the exchange after the response head. `where` (an
- * address and port, a host) goes into the detail.
- */
-export function nameFailure(phase: Phase | 'body', error: unknown, where: string): Failure {
+/** Names an error by the phase it came in. `where` (an address and port, a host) goes into the detail. */
+export function nameFailure(phase: Phase, error: unknown, where: string): Failure {
   const { code, message } = describe(error);
-  const table = tables[phase];
-  const spoke = code === 'UND_ERR_SOCKET' && spokeBadly.has(message);
-  const reason = spoke ? 'bad_response' : (table.codes[code] ?? table.fallback);
+  const { codes, fallback } = tables[phase];
+  const reason = codes[code] ?? fallback;
   const what = code === '' || message.startsWith(code) ? message : `${code} ${message}`;
   return { reason, detail: `${shorten(what)} ${where}`.trim() };
 }

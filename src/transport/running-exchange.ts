@@ -1,42 +1,33 @@
-import type { Dispatcher } from 'undici';
 import type { Connection } from './connection.ts';
 import type { Connecting, Timings } from './connector.ts';
 import type { Timed } from './deadlines.ts';
 import { keepHeaders } from './headers.ts';
 import { nameFailure } from './reasons.ts';
 import type { Failure } from './reasons.ts';
+import type { ResponseHead, ResponseListener } from './response.ts';
 import type { Target } from './targets.ts';
 import type { Exchange, SendRequest } from './transport.ts';
 
 const maxBodyBytes = 16 * 1024;
 
-/** 1xx responses passed over before the real one. Early hints come once or twice; more is a way to keep us busy. */
-const maxInformational = 8;
-
 const noTimings: Timings = { dnsMs: null, connectMs: null, tlsMs: null };
 
 /** What a running exchange tells the sender that started it. */
 export interface ExchangeOwner {
-  /** The kept-alive connection was gone before a byte was written: try another. */
-  lost(exchange: RunningExchange): void;
-  /** Settled, `done` not yet called. `reusable`: the connection may carry another exchange. */
-  settled(exchange: RunningExchange, reusable: boolean): void;
+  /** Settled, `done` not yet called. `isReusable`: the connection may carry another exchange. */
+  settled(exchange: RunningExchange, isReusable: boolean): void;
 }
 
-/** What undici gets when it asks for a second socket for a connection: there is one socket, and it is gone. */
-export class ConnectionGone extends Error {
-  override name = 'ConnectionGone';
-  readonly code = 'ECONNRESET';
-}
-
-/** One exchange from `send` to `done`: undici's handler, the deadline's item and the record of what happened, in one object. */
-export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
+/** One exchange from `send` to `done`: the reader's listener, the deadline's item and the record of what happened, in one object. */
+export class RunningExchange implements ResponseListener, Timed {
   deadlineAt = 0;
   wheelNext: Timed | null = null;
   wheelPrevious: Timed | null = null;
 
   readonly request: SendRequest;
   target: Target | null = null;
+  /** The request's head behind its first lines, as it is written. */
+  head = '';
   connecting: Connecting | null = null;
   connection: Connection | null = null;
   settled = false;
@@ -47,12 +38,7 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
   readonly #start: number;
   #sentAt = 0;
   #firstByteAt = 0;
-  #controller: Dispatcher.DispatchController | null = null;
-  #informational = 0;
-  #statusCode: number | null = null;
-  #headers: string[] | null = null;
-  #retryAfter: string | null = null;
-  #keepAlive = false;
+  #head: ResponseHead | null = null;
   #body: Buffer | null = null;
   #bodyBytes = 0;
   #truncated = false;
@@ -64,115 +50,71 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
     this.#start = now;
   }
 
-  /** The head of the response arrived whole. */
-  get hasHead(): boolean {
-    return this.#statusCode !== null;
-  }
-
-  /** Ends the exchange from this side: deadline, cancel, a destination refused. */
+  /** Ends the exchange from this side: deadline, cancel, a destination refused, bytes that are no response. */
   fail(failure: Failure): void {
-    if (this.settled) {
-      return;
-    }
-    this.#release();
+    if (this.settled) return;
+    this.settled = true;
+    if (this.connection === null) this.connecting?.abort();
+    else void this.connection.destroy();
     this.#settle(failure, false);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
+  /** The request is written. */
+  started(): void {
     this.#sentAt = performance.now();
   }
 
-  onResponseStarted(): void {
-    if (this.#firstByteAt === 0) {
-      this.#firstByteAt = performance.now();
-    }
+  /** Bytes came in. */
+  heard(): void {
+    if (this.#firstByteAt === 0) this.#firstByteAt = performance.now();
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    statusCode: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    if (this.settled) {
-      return;
-    }
-    if (statusCode < 200) {
-      this.#informational += 1;
-      if (this.#informational > maxInformational) {
-        this.fail({ reason: 'bad_response', detail: `more than ${maxInformational} responses of the 1xx kind` });
-      }
-      return;
-    }
-    this.#statusCode = statusCode;
-    this.#headers = keepHeaders((controller.rawHeaders ?? []) as (Buffer | string)[]);
-    const retryAfter = headers['retry-after'];
-    this.#retryAfter = (Array.isArray(retryAfter) ? retryAfter[0] : retryAfter) ?? null;
-    const { connection } = headers;
-    this.#keepAlive = connection === undefined || !/\bclose\b/i.test(String(connection));
+  onHead(head: ResponseHead): void {
+    this.#head = head;
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.settled) {
-      return;
-    }
+  onBody(bytes: Buffer, start: number, end: number): void {
+    if (this.settled) return;
     const room = maxBodyBytes - this.#bodyBytes;
-    if (chunk.length > room) {
-      this.#truncated = true;
-      this.#keep(chunk.subarray(0, room));
-      this.#release();
-      this.#settle(null, false);
-      return;
-    }
-    this.#keep(chunk);
+    this.#truncated = end - start > room;
+    this.#keep(bytes, start, Math.min(end, start + room));
+    if (!this.#truncated) return;
+    void this.connection?.destroy();
+    this.#settle(null, false);
   }
 
-  onResponseEnd(): void {
-    if (!this.settled) {
-      this.#settle(null, this.#keepAlive);
-    }
+  /** The response is whole. */
+  finished(isReusable: boolean): void {
+    if (!this.settled) this.#settle(null, isReusable);
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
-    if (this.settled) {
-      return;
-    }
-    if (error instanceof ConnectionGone && this.connection?.used === true) {
-      this.#owner.lost(this);
-      return;
-    }
-    const failure = nameFailure(this.#statusCode === null ? 'exchange' : 'body', error, this.connection?.address ?? '');
-    if (this.#controller === null) {
-      // Refused before it began, possibly within `send`, whose caller must not hear of it before `send` returned.
-      queueMicrotask(() => this.fail(failure));
-    } else {
-      this.#settle(failure, false);
-    }
+  /** The connection is gone. */
+  broken(error: Error): void {
+    if (this.settled) return;
+    this.#settle(nameFailure('exchange', error, this.connection?.address ?? ''), false);
   }
 
-  #keep(chunk: Buffer): void {
-    if (this.#body === null) {
-      this.#body = chunk;
-    } else {
-      // A body that drips in would pin one read buffer for each byte: from the second piece on it is copied.
-      if (this.#body.length < maxBodyBytes) {
-        const whole = Buffer.allocUnsafe(maxBodyBytes);
-        this.#body.copy(whole);
-        this.#body = whole;
-      }
-      chunk.copy(this.#body, this.#bodyBytes);
+  #keep(bytes: Buffer, start: number, end: number): void {
+    const size = this.#bodyBytes + end - start;
+    if (this.#body === null) this.#body = Buffer.allocUnsafe(size);
+    else if (this.#body.length < size) {
+      // A body that drips in is copied once, not at every byte.
+      const whole = Buffer.allocUnsafe(maxBodyBytes);
+      this.#body.copy(whole);
+      this.#body = whole;
     }
-    this.#bodyBytes += chunk.length;
+    bytes.copy(this.#body, this.#bodyBytes, start, end);
+    this.#bodyBytes = size;
   }
 
-  #settle(failure: Failure | null, reusable: boolean): void {
+  #settle(failure: Failure | null, isReusable: boolean): void {
     this.settled = true;
-    this.#owner.settled(this, reusable);
+    this.#owner.settled(this, isReusable);
     const exchange = this.#record(failure);
     try {
       this.#done(exchange);
     } catch (error) {
-      // undici swallows what its handlers throw: a fault in the caller must not pass unseen.
+      // A fault in the caller must not pass unseen, nor leave this connection's bytes half read.
       queueMicrotask(() => {
         throw error;
       });
@@ -183,10 +125,10 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
     const timings = this.connecting?.timings ?? noTimings;
     const first = this.#firstByteAt;
     return {
-      statusCode: this.#statusCode,
+      statusCode: this.#head?.statusCode ?? null,
       reason: failure === null ? null : failure.reason,
       detail: failure === null ? null : failure.detail,
-      responseHeaders: this.#headers,
+      responseHeaders: this.#head === null ? null : keepHeaders(this.#head.headers),
       responseBody: this.#body === null ? null : this.#body.toString('utf8', 0, this.#bodyBytes),
       responseTruncated: this.#truncated,
       remoteAddress: this.connection?.address ?? null,
@@ -196,20 +138,8 @@ export class RunningExchange implements Dispatcher.DispatchHandler, Timed {
       tlsMs: micros(timings.tlsMs),
       firstByteMs: first === 0 ? null : micros(first - this.#sentAt),
       totalMs: micros(performance.now() - this.#start),
-      retryAfter: this.#retryAfter,
+      retryAfter: this.#head?.retryAfter ?? null,
     };
-  }
-
-  /** Lets go of whatever still works for this exchange. What it reports from now on is ignored. */
-  #release(): void {
-    this.settled = true;
-    if (this.connection === null) {
-      this.connecting?.abort();
-    } else if (this.#controller === null) {
-      void this.connection.destroy();
-    } else {
-      this.#controller.abort(new Error('the exchange is over'));
-    }
   }
 }
 

@@ -2,7 +2,7 @@ import { Connection } from './connection.ts';
 import { Connecting, createTrust } from './connector.ts';
 import type { Connected, ConnectorParts } from './connector.ts';
 import { Deadlines } from './deadlines.ts';
-import { findOwnHeader } from './headers.ts';
+import { headerLines } from './headers.ts';
 import { timeoutReasons } from './reasons.ts';
 import type { Failure } from './reasons.ts';
 import { createResolver } from './resolve.ts';
@@ -31,10 +31,13 @@ export function createSender(options: SenderOptions): Sender {
   /** Over all origins, the longest idle first. */
   const idle = new Set<Connection>();
   const deadlines = new Deadlines<RunningExchange>(strike);
+  const idleDeadlines = new Deadlines<Connection>(discard);
+  /** On connections used before, written in the event loop's next check phase. */
+  let reusing: RunningExchange[] = [];
   let closed: Promise<void> | null = null;
   let onDrained: (() => void) | null = null;
 
-  const owner: ExchangeOwner = { lost: open, settled };
+  const owner: ExchangeOwner = { settled };
 
   function strike(exchange: RunningExchange): void {
     const phase = exchange.connection === null ? (exchange.connecting?.phase ?? 'dns') : 'exchange';
@@ -42,25 +45,23 @@ export function createSender(options: SenderOptions): Sender {
     exchange.fail({ reason: timeoutReasons[phase], detail });
   }
 
-  function settled(exchange: RunningExchange, reusable: boolean): void {
+  function settled(exchange: RunningExchange, isReusable: boolean): void {
     deadlines.clear(exchange);
-    const { connection } = exchange;
-    if (connection !== null && reusable && closed === null) {
-      park(connection);
-    }
-    if (deadlines.size === 0) {
-      onDrained?.();
-    }
+    if (isReusable) park(exchange.connection!);
+    if (deadlines.size === 0) onDrained?.();
   }
 
   function park(connection: Connection): void {
-    if (!connections.has(connection)) {
+    const idleMs = connection.idleMs(maxIdleMs);
+    if (closed !== null || idleMs <= 0) {
+      discard(connection);
       return;
     }
-    connection.used = true;
-    connection.idle = true;
+    connection.wait();
     connection.origin.idle.push(connection);
     idle.add(connection);
+    const now = performance.now();
+    idleDeadlines.set(connection, now, now + idleMs);
     if (idle.size > maxIdleConnections) {
       for (const longestIdle of idle) {
         discard(longestIdle);
@@ -72,14 +73,19 @@ export function createSender(options: SenderOptions): Sender {
   /** A waiting connection to the origin, the last used one first: the others then grow old and go. */
   function take(origin: Origin, now: number): Connection | null {
     for (let connection = origin.idle.pop(); connection !== undefined; connection = origin.idle.pop()) {
-      connection.idle = false;
-      idle.delete(connection);
+      unpark(connection);
       if (now - connection.openedAt < maxAgeMs) {
         return connection;
       }
       discard(connection);
     }
     return null;
+  }
+
+  function unpark(connection: Connection): void {
+    connection.wake();
+    idle.delete(connection);
+    idleDeadlines.clear(connection);
   }
 
   function discard(connection: Connection): void {
@@ -90,8 +96,7 @@ export function createSender(options: SenderOptions): Sender {
   function forget(connection: Connection): void {
     connections.delete(connection);
     if (connection.idle) {
-      connection.idle = false;
-      idle.delete(connection);
+      unpark(connection);
       const index = connection.origin.idle.indexOf(connection);
       if (index !== -1) {
         connection.origin.idle.splice(index, 1);
@@ -112,11 +117,32 @@ export function createSender(options: SenderOptions): Sender {
   }
 
   function use(exchange: RunningExchange, { socket, address }: Connected): void {
-    const { destination, origin } = exchange.target as Target;
+    const { origin } = exchange.target as Target;
     origin.preferredAddress = address;
-    const connection = new Connection(origin, socket, address, { maxIdleMs, onGone: forget });
+    const connection = new Connection(origin, socket, address, forget);
     connections.add(connection);
-    connection.carry(exchange, destination.path);
+    exchange.connection = connection;
+    connection.carry(exchange);
+  }
+
+  /**
+   * Not at once: what the server sent without being asked, or that it closed, may wait to be read, and must not pass for
+   * the answer to this request.
+   */
+  function reuse(exchange: RunningExchange, connection: Connection): void {
+    exchange.connection = connection;
+    if (reusing.push(exchange) === 1) setImmediate(writeReusing);
+  }
+
+  function writeReusing(): void {
+    const those = reusing;
+    reusing = [];
+    for (const exchange of those) {
+      if (exchange.settled) continue;
+      const connection = exchange.connection!;
+      if (connection.isOpen) connection.carry(exchange);
+      else open(exchange);
+    }
   }
 
   function refuse(exchange: RunningExchange, failure: Failure): void {
@@ -137,6 +163,7 @@ export function createSender(options: SenderOptions): Sender {
       exchange.fail({ reason: 'cancelled', detail: 'the sender was closed' });
     }
     deadlines.stop();
+    idleDeadlines.stop();
     if (options.resolver === undefined) {
       resolver.close();
     }
@@ -152,11 +179,12 @@ export function createSender(options: SenderOptions): Sender {
         refuse(exchange, { reason: 'cancelled', detail: 'the sender is closed' });
         return;
       }
-      const ownHeader = findOwnHeader(request.headers);
-      if (ownHeader !== null) {
-        refuse(exchange, { reason: 'cancelled', detail: `header ${ownHeader} may not be set on a request` });
+      const head = headerLines(request.headers, request.body.length);
+      if (typeof head !== 'string') {
+        refuse(exchange, { reason: 'cancelled', detail: head.wrong });
         return;
       }
+      exchange.head = head;
       const target = targets.find(request.url);
       if ('refused' in target) {
         refuse(exchange, { reason: 'blocked_destination', detail: target.refused });
@@ -167,7 +195,7 @@ export function createSender(options: SenderOptions): Sender {
       if (connection === null) {
         open(exchange);
       } else {
-        connection.carry(exchange, target.destination.path);
+        reuse(exchange, connection);
       }
     },
     close(graceMs) {

@@ -16,6 +16,8 @@ export interface Origin {
 /** A URL that passed the guard, and where its connections are kept. */
 export interface Target {
   readonly destination: Destination;
+  /** The first lines of every request to it. */
+  readonly opening: string;
   readonly origin: Origin;
 }
 
@@ -41,7 +43,11 @@ export class Targets {
   #add(url: string): Target | RefusedTarget {
     const judgement = this.#guard.judge(url);
     const target = judgement.ok
-      ? { destination: judgement.destination, origin: this.#originOf(judgement.destination.origin) }
+      ? {
+          destination: judgement.destination,
+          opening: openingOf(judgement.destination),
+          origin: this.#originOf(judgement.destination.origin),
+        }
       : { refused: judgement.message };
     this.#targets.set(url, target);
     return target;
@@ -70,4 +76,8 @@ export class Targets {
       }
     }
   }
+}
+
+function openingOf({ origin, path }: Destination): string {
+  return `POST ${path} HTTP/1.1\r\nhost: ${new URL(origin).host}\r\nconnection: keep-alive\r\n`;
 }

@@ -4,6 +4,8 @@ import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Connection } from '../../src/transport/connection.ts';
 import { RunningExchange } from '../../src/transport/running-exchange.ts';
 import type { Exchange } from '../../src/transport/transport.ts';
+import { createGuard } from '../../src/transport/url.ts';
+import { development } from './policies.ts';
 import { ok, receive, response } from './receiver.ts';
 import { makeSender, send } from './sending.ts';
 
@@ -156,8 +158,8 @@ describe('connections', () => {
 
   it('older than five minutes are replaced, so that a change of DNS is followed', async () => {
     vi.useFakeTimers({ toFake: ['performance'] });
-    const receiver = await receive(ok);
-    const sender = makeSender();
+    const receiver = await receive((socket) => void socket.write(response('ok', 'Keep-Alive: timeout=900\r\n')));
+    const sender = makeSender({ maxIdleMs: 15 * 60_000 });
     await send(sender, receiver.url());
     vi.advanceTimersByTime(4 * 60_000);
     expect(await send(sender, receiver.url())).toMatchObject({ statusCode: 200, connectMs: null });
@@ -173,12 +175,15 @@ describe('a socket that died before its first exchange', () => {
     socket.destroy();
     let forgotten = false;
     const origin = { url: 'http://127.0.0.1:1', idle: [], preferredAddress: null };
-    const options = { maxIdleMs: 1_000, onGone: () => void (forgotten = true) };
-    const connection = new Connection(origin, socket, '127.0.0.1', options);
+    const judgement = createGuard(development).judge(origin.url);
+    if (!judgement.ok) throw new Error(judgement.message);
+    const { destination } = judgement;
+    const connection = new Connection(origin, socket, '127.0.0.1', () => void (forgotten = true));
     const exchange = await new Promise<Exchange>((resolve) => {
       const request = { url: 'http://127.0.0.1:1/', headers: [], body: Buffer.alloc(0), timeoutMs: 1_000 };
-      const owner = { lost: () => {}, settled: () => {} };
-      connection.carry(new RunningExchange(request, resolve, owner, performance.now()), '/');
+      const exchange = new RunningExchange(request, resolve, { settled: () => {} }, performance.now());
+      exchange.target = { destination, opening: 'POST / HTTP/1.1\r\n', origin };
+      connection.carry(exchange);
     });
     expect(exchange).toMatchObject({ statusCode: null, reason: 'reset' });
     expect(forgotten).toBe(true);
@@ -251,7 +256,7 @@ describe('send', () => {
     expect(calls).toBe(1);
   });
 
-  it('calls back later also for headers that undici refuses on a waiting connection', async () => {
+  it('calls back later also for headers that may not be sent, on a waiting connection', async () => {
     const receiver = await receive(ok);
     const sender = makeSender();
     await send(sender, receiver.url());

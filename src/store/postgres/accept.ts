@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import type { Doubtful, Doubts } from './doubts.ts';
 import { isOfTheStore, isOutcomeUnknown, isRepeatable, isUniqueViolation, toStoreError } from './failure.ts';
 import type { Call } from './lane.ts';
+import { rowsOf } from './rows.ts';
 
 type AcceptCall = Call<readonly AcceptEntry[], AcceptOutcome[]>;
 
@@ -13,30 +14,47 @@ const ACCEPTED: AcceptOutcome = { kind: 'accepted' };
 /** Tries of a batch that meets another transaction, or keys which another node is storing at the same moment. */
 const TRIES = 5;
 
+const EVENT_ROWS = rowsOf({
+  tenant_id: '$1::text[]',
+  id: '$2::text[]',
+  own_id: '$3::text[]',
+  type: '$4::text[]',
+  occurred_at: '$5::bigint[]',
+  category: '$6::text[]',
+  group_key: '$7::text[]',
+  source: '$8::text[]',
+  created_at: '$9::bigint[]',
+  fan_out_after: '$10::text[]',
+});
 const EVENTS = `
   e AS (
     INSERT INTO posthorn.events (tenant_id, id, own_id, type, occurred_at, category, group_key, source, created_at, fan_out_after, fan_out_node)
-    SELECT u.*, CASE WHEN u.fan_out_after IS NOT NULL THEN $12::bigint END
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[])
-      AS u(tenant_id, id, own_id, type, occurred_at, category, group_key, source, created_at, fan_out_after)
+    SELECT u.*, CASE WHEN u.fan_out_after IS NOT NULL THEN $12::bigint END FROM (${EVENT_ROWS}) u
   ), p AS (
-    INSERT INTO posthorn.payloads (tenant_id, event_id, data) SELECT * FROM unnest($1::text[], $2::text[], $11::text[])
+    INSERT INTO posthorn.payloads (tenant_id, event_id, data)
+    ${rowsOf({ tenant_id: '$1::text[]', event_id: '$2::text[]', data: '$11::text[]' })}
   )`;
 const KEYS = `, k AS (
-    INSERT INTO posthorn.dedupe (tenant_id, key, event_id, fingerprint) SELECT * FROM unnest($$1::text[], $$2::text[], $$3::text[], $$4::text[])
+    INSERT INTO posthorn.dedupe (tenant_id, key, event_id, fingerprint)
+    ${rowsOf({ tenant_id: '$$1::text[]', key: '$$2::text[]', event_id: '$$3::text[]', fingerprint: '$$4::text[]' })}
   )`;
+const USUAL_COLUMNS = {
+  tenant_id: '$13::text[]',
+  id: '$14::text[]',
+  event_id: '$15::text[]',
+  endpoint_id: '$16::text[]',
+  created_at: '$17::bigint[]',
+  size: '$18::int[]',
+};
 /** The usual deliveries: born leased, which binds only what varies. */
 const LEASED = `
   INSERT INTO posthorn.open_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, lease, created_at, size)
-  SELECT tenant_id, id, event_id, endpoint_id, 'sending', 0, 0, $12::bigint, created_at, size
-  FROM unnest($13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::int[])
-    AS u(tenant_id, id, event_id, endpoint_id, created_at, size)`;
+  SELECT tenant_id, id, event_id, endpoint_id, 'sending', 0, 0, $12::bigint, created_at, size FROM (${rowsOf(USUAL_COLUMNS)}) u`;
+const ANY_ROWS = rowsOf({ ...USUAL_COLUMNS, status: '$19::text[]', reason: '$20::text[]', due_at: '$21::bigint[]' });
 const ANY = `
   INSERT INTO posthorn.open_deliveries (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at, size)
   SELECT tenant_id, id, event_id, endpoint_id, status, reason, 0, 0, due_at,
-    CASE WHEN status = 'sending' THEN $12::bigint END, created_at, size
-  FROM unnest($13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::int[], $19::text[], $20::text[], $21::bigint[])
-    AS u(tenant_id, id, event_id, endpoint_id, created_at, size, status, reason, due_at)`;
+    CASE WHEN status = 'sending' THEN $12::bigint END, created_at, size FROM (${ANY_ROWS}) u`;
 
 function withKeys(first: number): string {
   return KEYS.replaceAll(/\$\$(\d)/g, (_, n) => `$${first - 1 + Number(n)}`);

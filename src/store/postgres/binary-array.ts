@@ -54,40 +54,45 @@ export function asciiArray(values: readonly (string | null)[]): Buffer {
 
 /** Whole numbers of up to 53 bits, such as epoch milliseconds. */
 export function int8Array(values: readonly (number | null)[]): Buffer {
-  return numbers(values, INT8, 8, (buffer, value, at) => {
-    buffer.writeInt32BE(Math.floor(value / 0x1_0000_0000), at);
-    buffer.writeUInt32BE(value >>> 0, at + 4);
-  });
+  return numbers(values, INT8, 8, writeInt8);
 }
 
 export function int4Array(values: readonly (number | null)[]): Buffer {
-  return numbers(values, INT4, 4, (buffer, value, at) => {
-    buffer.writeInt32BE(value, at);
-  });
+  return numbers(values, INT4, 4, writeInt4);
 }
 
 export function float8Array(values: readonly (number | null)[]): Buffer {
-  return numbers(values, FLOAT8, 8, (buffer, value, at) => {
-    buffer.writeDoubleBE(value, at);
-  });
+  return numbers(values, FLOAT8, 8, writeFloat8);
 }
 
-function numbers(
-  values: readonly (number | null)[],
-  type: number,
-  size: number,
-  write: (buffer: Buffer, value: number, at: number) => void,
-): Buffer {
+/** Writes element `i`, which is a number: not the number itself, which would be put on the heap for that. */
+type WriteNumber = (buffer: Buffer, values: readonly (number | null)[], i: number, at: number) => void;
+
+const writeInt8: WriteNumber = (buffer, values, i, at) => {
+  const value = values[i]!;
+  buffer.writeInt32BE(Math.floor(value / 0x1_0000_0000), at);
+  buffer.writeUInt32BE(value >>> 0, at + 4);
+};
+
+const writeInt4: WriteNumber = (buffer, values, i, at) => {
+  buffer.writeInt32BE(values[i]!, at);
+};
+
+const writeFloat8: WriteNumber = (buffer, values, i, at) => {
+  buffer.writeDoubleBE(values[i]!, at);
+};
+
+function numbers(values: readonly (number | null)[], type: number, size: number, write: WriteNumber): Buffer {
   const buffer = header(HEADER_BYTES + values.length * (4 + size), type, values.length);
   let at = HEADER_BYTES;
-  for (const value of values) {
-    if (value === null) {
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] === null) {
       buffer.writeUInt32BE(NULL, at);
       at += 4;
       buffer[7] = 1;
     } else {
       buffer.writeUInt32BE(size, at);
-      write(buffer, value, at + 4);
+      write(buffer, values, i, at + 4);
       at += 4 + size;
     }
   }

@@ -6,94 +6,123 @@ import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
 import { isOfTheStore, isOutcomeUnknown, toStoreError } from './failure.ts';
 import type { Call } from './lane.ts';
+import { rowsOf } from './rows.ts';
 
 type SettleCall = Call<Settlement, boolean>;
 
-const ATTEMPT_COLUMNS = 'number, started_at, duration_ms, succeeded, status_code, failure, detail';
-/** The first four parameters, then those of the attempts; the rest is each statement's own. */
-const COMMON = '$1::text[], $2::text[], $3::int[], $4::int[]';
-const ATTEMPTS = '$5::int[], $6::bigint[], $7::float8[], $8::int[], $9::int[], $10::text[], $11::text[]';
-const COMMON_COLUMNS = 'tenant_id, id, attempt_count, count_before';
+interface KeptRow extends Record<string, unknown> {
+  tenant_id: string;
+  id: Id;
+  endpoint_id: Id;
+  at: number | null;
+}
+
+/** The usual end says what varies, and nothing else. */
+const DELIVERED_ROWS = rowsOf({
+  tenant_id: '$1::text[]',
+  id: '$2::text[]',
+  number: '$3::int[]',
+  started_at: '$4::bigint[]',
+  duration_ms: '$5::float8[]',
+  status_code: '$6::int[]',
+  detail: '$7::text[]',
+  ended_at: '$9::bigint[]',
+});
+/** `$8` is the lease everywhere. */
+const ROWS = rowsOf({
+  tenant_id: '$1::text[]',
+  id: '$2::text[]',
+  number: '$3::int[]',
+  started_at: '$4::bigint[]',
+  duration_ms: '$5::float8[]',
+  status_code: '$6::int[]',
+  detail: '$7::text[]',
+  at: '$9::bigint[]',
+  status: '$10::text[]',
+  reason: '$11::text[]',
+  last_error: '$12::text[]',
+  attempt_count: '$13::int[]',
+  count_before: '$14::int[]',
+  succeeded: '$15::int[]',
+  failure: '$16::text[]',
+});
 /**
  * Fenced by the lease, which only `sending` ones have, and by the number of attempts made before. Written so that the
  * planner does not take the lease for what finds the row.
  */
-const HELD =
-  'd.tenant_id = s.tenant_id AND d.id = s.id AND coalesce(d.lease = $12::bigint, false) AND d.attempt_count = s.count_before';
+const HELD = 'd.tenant_id = s.tenant_id AND d.id = s.id AND coalesce(d.lease = $8::bigint, false)';
 const TRIED = `tried AS (
-    INSERT INTO posthorn.attempts (tenant_id, delivery_id, ${ATTEMPT_COLUMNS})
-    SELECT tenant_id, id, ${ATTEMPT_COLUMNS} FROM ours WHERE number IS NOT NULL
+    INSERT INTO posthorn.attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, failure, detail)
+    SELECT tenant_id, id, number, started_at, duration_ms, succeeded, status_code, failure, detail FROM ours WHERE number IS NOT NULL
   )`;
-const RETURNED_ATTEMPT = ATTEMPT_COLUMNS.split(', ')
-  .map((column) => `s.${column}`)
-  .join(', ');
-/** Which ones were ours, where that is not all of them: a join to find the others would compare each with each. */
+const RETURNED_ATTEMPT = 's.number, s.started_at, s.duration_ms, s.succeeded, s.status_code, s.failure, s.detail';
+/** Which ones were ours, where that is not all of them. */
 const OURS =
-  'SELECT CASE WHEN count(*) < (SELECT count(*) FROM s) THEN coalesce(array_agg(n::int), ARRAY[]::int[]) END AS ours FROM ours';
+  'SELECT CASE WHEN count(*) < cardinality($2::text[]) THEN coalesce(array_agg(id), ARRAY[]::text[]) END AS ours FROM ours';
 
 /** The usual end: delivered, with an attempt, and nothing else to say. */
-const DELIVERED = `WITH s AS (
-    SELECT * FROM unnest(${COMMON}, ${ATTEMPTS}, $13::bigint[]) WITH ORDINALITY
-      AS s(${COMMON_COLUMNS}, ${ATTEMPT_COLUMNS}, ended_at, n)
-  ), ours AS (
-    DELETE FROM posthorn.open_deliveries d USING s WHERE ${HELD}
-    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, s.attempt_count, d.schedule_start, d.created_at, s.ended_at, s.n, ${RETURNED_ATTEMPT}
+const DELIVERED = `WITH ours AS (
+    DELETE FROM posthorn.open_deliveries d USING (${DELIVERED_ROWS}) s
+    WHERE ${HELD} AND d.attempt_count = s.number - 1
+    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, d.schedule_start, d.created_at,
+      s.number, s.started_at, s.duration_ms, s.status_code, s.detail, s.ended_at
   ), ended AS (
     INSERT INTO posthorn.ended_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
-    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', attempt_count, schedule_start, created_at, ended_at FROM ours
-  ), ${TRIED}
+    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', number, schedule_start, created_at, ended_at FROM ours
+  ), tried AS (
+    INSERT INTO posthorn.attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, detail)
+    SELECT tenant_id, id, number, started_at, duration_ms, 1, status_code, detail FROM ours
+  )
   ${OURS}`;
 
-const ENDED = `WITH s AS (
-    SELECT * FROM unnest(${COMMON}, ${ATTEMPTS}, $13::bigint[], $14::text[], $15::text[], $16::text[]) WITH ORDINALITY
-      AS s(${COMMON_COLUMNS}, ${ATTEMPT_COLUMNS}, ended_at, status, reason, last_error, n)
-  ), ours AS (
-    DELETE FROM posthorn.open_deliveries d USING s WHERE ${HELD}
-    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, s.status, s.reason, s.attempt_count, d.schedule_start, d.created_at, s.ended_at, s.n,
+const ENDED = `WITH ours AS (
+    DELETE FROM posthorn.open_deliveries d USING (${ROWS}) s
+    WHERE ${HELD} AND d.attempt_count = s.count_before
+    RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, s.status, s.reason, s.attempt_count, d.schedule_start, d.created_at, s.at,
       CASE WHEN s.status = 'delivered' THEN s.last_error ELSE coalesce(s.last_error, d.last_error) END AS last_error, ${RETURNED_ATTEMPT}
   ), ended AS (
     INSERT INTO posthorn.ended_deliveries
       (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, ended_at)
-    SELECT tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, ended_at FROM ours
+    SELECT tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, at FROM ours
   ), ${TRIED}
   ${OURS}`;
 
 /** Tried again later, or held. */
-const KEPT = `WITH s AS (
-    SELECT * FROM unnest(${COMMON}, ${ATTEMPTS}, $13::bigint[], $14::text[], $15::text[], $16::text[]) WITH ORDINALITY
-      AS s(${COMMON_COLUMNS}, ${ATTEMPT_COLUMNS}, due_at, status, reason, last_error, n)
-  ), ours AS (
+const KEPT = `WITH ours AS (
     UPDATE posthorn.open_deliveries d
-    SET status = s.status, reason = s.reason, attempt_count = s.attempt_count, due_at = s.due_at,
+    SET status = s.status, reason = s.reason, attempt_count = s.attempt_count, due_at = s.at,
         last_error = coalesce(s.last_error, d.last_error), lease = NULL
-    FROM s WHERE ${HELD}
-    RETURNING d.tenant_id, d.id, d.endpoint_id, s.n, ${RETURNED_ATTEMPT}
+    FROM (${ROWS}) s WHERE ${HELD} AND d.attempt_count = s.count_before
+    RETURNING d.tenant_id, d.id, d.endpoint_id, s.at, ${RETURNED_ATTEMPT}
   ), ${TRIED}
-  SELECT n::int AS n, endpoint_id FROM ours`;
+  SELECT tenant_id, id, endpoint_id, at FROM ours`;
 
-function commonParameters(calls: readonly SettleCall[], node: number): unknown[] {
+/** The first nine of every statement; `at`: when it ended, or is due. */
+function commonParameters(calls: readonly SettleCall[], node: number, at: readonly (number | null)[]): unknown[] {
   const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
   return [
     asciiArray(of(({ tenantId }) => tenantId)),
     asciiArray(of(({ deliveryId }) => deliveryId)),
-    int4Array(of(({ attemptCount }) => attemptCount)),
-    int4Array(of(({ attempt, attemptCount }) => (attempt ? attemptCount - 1 : attemptCount))),
     int4Array(of(({ attempt }) => attempt?.number ?? null)),
     int8Array(of(({ attempt }) => attempt?.startedAt ?? null)),
     float8Array(of(({ attempt }) => attempt?.durationMs ?? null)),
-    int4Array(of(({ attempt }) => (attempt ? Number(attempt.succeeded) : null))),
     int4Array(of(({ attempt }) => attempt?.statusCode ?? null)),
-    textArray(of(({ attempt }) => attempt?.failure ?? null)),
     textArray(of(({ attempt }) => attempt?.detail ?? null)),
     node,
+    int8Array(at),
   ];
 }
 
 function whatHappened(calls: readonly SettleCall[]): unknown[] {
+  const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
   return [
-    asciiArray(calls.map(({ input }) => input.status)),
-    asciiArray(calls.map(({ input }) => input.reason)),
-    textArray(calls.map(({ input }) => input.lastError)),
+    asciiArray(of(({ status }) => status)),
+    asciiArray(of(({ reason }) => reason)),
+    textArray(of(({ lastError }) => lastError)),
+    int4Array(of(({ attemptCount }) => attemptCount)),
+    int4Array(of(({ attempt, attemptCount }) => (attempt ? attemptCount - 1 : attemptCount))),
+    int4Array(of(({ attempt }) => (attempt ? Number(attempt.succeeded) : null))),
+    textArray(of(({ attempt }) => attempt?.failure ?? null)),
   ];
 }
 
@@ -136,20 +165,20 @@ export class Settling {
   }
 
   async #end(name: string, sql: string, calls: readonly SettleCall[], further: readonly unknown[]): Promise<void> {
-    const parameters = [...commonParameters(calls, this.#c.node()), int8Array(endTimes(calls)), ...further];
-    const [row] = await this.#query<{ ours: number[] | null }>({ name, sql, parameters });
+    const endedAt = calls.map(({ input }) => input.now);
+    const parameters = [...commonParameters(calls, this.#c.node(), endedAt), ...further];
+    const [row] = await this.#query<{ ours: Id[] | null }>({ name, sql, parameters });
     await this.#answer(calls, row!.ours);
   }
 
   async #keep(calls: readonly SettleCall[]): Promise<void> {
-    const times = calls.map(({ input }) => input.dueAt);
-    const parameters = [...commonParameters(calls, this.#c.node()), int8Array(times), ...whatHappened(calls)];
-    const rows = await this.#query<{ n: number; endpoint_id: Id }>({ name: 'settle_kept', sql: KEPT, parameters });
-    for (const { n, endpoint_id } of rows) {
-      const { tenantId, dueAt } = calls[n - 1]!.input;
-      if (dueAt !== null) this.#c.due.note(tenantId, endpoint_id, dueAt);
+    const dueAt = calls.map(({ input }) => input.dueAt);
+    const parameters = [...commonParameters(calls, this.#c.node(), dueAt), ...whatHappened(calls)];
+    const rows = await this.#query<KeptRow>({ name: 'settle_kept', sql: KEPT, parameters });
+    for (const { tenant_id, endpoint_id, at } of rows) {
+      if (at !== null) this.#c.due.note(tenant_id, endpoint_id, at);
     }
-    await this.#answer(calls, rows.length < calls.length ? rows.map(({ n }) => n) : null);
+    await this.#answer(calls, rows.length < calls.length ? rows.map(({ id }) => id) : null);
   }
 
   /** Once more where the answer to the commit was lost: what went in then is found again by its attempt. */
@@ -162,18 +191,16 @@ export class Settling {
     }
   }
 
-  /** `ours`: numbers from 1; null = all of them. */
-  async #answer(calls: readonly SettleCall[], ours: readonly number[] | null): Promise<void> {
+  /** `ours`: deliveries; null = all of them. */
+  async #answer(calls: readonly SettleCall[], ours: readonly Id[] | null): Promise<void> {
     if (ours === null) {
       for (const { resolve } of calls) resolve(true);
       return;
     }
     const settled = new Set(ours);
-    const refused = calls.filter((_, i) => !settled.has(i + 1));
+    const refused = calls.filter(({ input }) => !settled.has(input.deliveryId));
     const written = await this.#written(refused.map(({ input }) => input));
-    calls.forEach(({ input, resolve }, i) => {
-      resolve(settled.has(i + 1) || written.has(input.deliveryId));
-    });
+    for (const { input, resolve } of calls) resolve(settled.has(input.deliveryId) || written.has(input.deliveryId));
   }
 
   /** Of refused settlements those whose very attempt is in the store: they were settled, and only the answer was lost. */
@@ -198,8 +225,4 @@ export class Settling {
     });
     return new Set(rows.map((row) => row.delivery_id));
   }
-}
-
-function endTimes(calls: readonly SettleCall[]): number[] {
-  return calls.map(({ input }) => input.now);
 }
