@@ -137,7 +137,12 @@ export class Publisher {
 
   async #accept(tenantId: string, inputs: readonly PublishInput[], slice: number): Promise<Published[]> {
     if (this.#o.lines.isFull) await this.#room();
-    const drafts = inputs.map((input) => this.#draft(tenantId, input, slice));
+    const at = this.#o.now();
+    const few = this.#o.quotas.takeOfFew(tenantId, inputs.length, at);
+    const room = few && (await few);
+    const drafts = inputs.map((input, i) =>
+      this.#draft(tenantId, input, slice, at, room === null ? this.#o.quotas.take(tenantId, at) : i >= room),
+    );
     let outcomes: AcceptOutcome[];
     try {
       outcomes = await this.#o.store.accept(drafts.map(({ entry }) => entry));
@@ -177,10 +182,8 @@ export class Publisher {
     });
   }
 
-  #draft(tenantId: string, input: PublishInput, slice: number): Draft {
-    const { assignments, subscriptions, quotas, now } = this.#o;
-    const at = now();
-    const isOverQuota = quotas.take(tenantId, at);
+  #draft(tenantId: string, input: PublishInput, slice: number, at: number, isOverQuota: boolean): Draft {
+    const { assignments, subscriptions } = this.#o;
     const event: Event = {
       id: newId(at),
       tenantId,

@@ -9,6 +9,9 @@ const DAY_MS = 86_400_000;
 const LOOK_MS = 60_000;
 /** Among several nodes: what came in is told to the others this often. */
 const TELL_MS = 100;
+/** Among several nodes: what is left of a limit when the store is asked about every event. */
+const FEW = 1_000;
+const FEW_PART = 10;
 /** By then every node has told what it had taken in. */
 const TOLD_MS = 500;
 
@@ -47,8 +50,8 @@ class Counter {
  * Events a day, for the tenants whose plan limits them; for the others one look into an empty map. Beyond the limit
  * nothing is refused: deliveries are born held, and go on their way at the next UTC midnight, without counting again.
  *
- * Several nodes count together. Beyond the limit goes at most what the others had not been told of: what a node takes in
- * within 100 ms, and no more than an eighth of what was left, beside what comes in during a round trip to the store.
+ * Several nodes count together. While much is left each goes by what it knows, and tells the others every 100 ms; of the last
+ * thousand, or the last tenth, the store gives out every single one.
  */
 export class Quotas {
   readonly #o: QuotasOptions;
@@ -86,6 +89,24 @@ export class Quotas {
     if (counter.used <= counter.limit) return false;
     counter.isHolding = true;
     return true;
+  }
+
+  /**
+   * Has the store count `count` events that are coming in at `at`, where few are left for all nodes; resolves to how many of
+   * them may go. Null where that is not needed: {@link take} knows. Rejects where the store is away.
+   */
+  takeOfFew(tenantId: string, count: number, at: number): Promise<number> | null {
+    const counter = this.#counters.get(tenantId);
+    if (!counter?.shared) return null;
+    this.#roll(tenantId, counter, at);
+    const { shared, limit, used } = counter;
+    const left = limit - used;
+    if (left <= 0 || (shared.total !== null && left - count >= Math.max(FEW, limit / FEW_PART))) return null;
+    return this.#shared!.claim(shared, count).then((before) => {
+      const room = Math.min(count, Math.max(0, counter.limit - counter.own - before));
+      if (room < count) counter.isHolding = true;
+      return room;
+    });
   }
 
   #add(counter: Counter, by: 1 | -1): void {

@@ -13,9 +13,17 @@ export interface SharedCountsOptions {
   onFault: (error: unknown) => void;
 }
 
+/** Waits for its places in the count. */
+interface Claim {
+  readonly by: number;
+  readonly resolve: (before: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /**
  * One number that all nodes count together. What is counted here shows at once, what others counted with the next answer
- * of the store: a node lets through at most what comes in between two answers beyond a limit.
+ * of the store: a node that goes by what it sees lets through at most what comes in between two answers beyond a limit.
+ * Whoever asks for places has the store's word.
  */
 export class SharedCount {
   readonly name: string;
@@ -29,9 +37,10 @@ export class SharedCount {
   unsent = 0;
   /** All that was ever counted here. */
   added = 0;
-  /** By `performance.now`: when the newest answer was asked for, and when the last one came. */
+  /** Those that wait for the next question. */
+  claims: Claim[] = [];
+  /** By `performance.now`: when the store was asked last. */
   askedAt = Number.NEGATIVE_INFINITY;
-  answeredAt = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, window: number) {
     this.name = name;
@@ -43,7 +52,10 @@ export class SharedCount {
   }
 }
 
-/** Brings what was counted here to the other nodes, and back what they counted. */
+/**
+ * Brings what was counted here to the other nodes, and back what they counted: one question at a time, so that what an
+ * answer says and what is still on its way are never the same.
+ */
 export class SharedCounts {
   readonly #o: SharedCountsOptions;
   #waiting = new Set<SharedCount>();
@@ -76,9 +88,18 @@ export class SharedCounts {
     this.#arm(isClose || performance.now() - count.askedAt > this.#o.everyMs * 10);
   }
 
+  /** Has the store count; resolves to how many there were before these. Rejects where the store is away. */
+  claim(count: SharedCount, by: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      count.claims.push({ by, resolve, reject });
+      this.#waiting.add(count);
+      this.#arm(true);
+    });
+  }
+
   /** The total as the store has it now. Rejects where the store is away. */
   async learn(count: SharedCount): Promise<void> {
-    await this.#ask([count]);
+    await this.claim(count, 0);
   }
 
   #arm(isSoon: boolean): void {
@@ -110,40 +131,41 @@ export class SharedCounts {
         await this.#ask(those);
       } catch (error) {
         this.#o.onFault(error);
-        for (const count of those) this.#waiting.add(count);
+        for (const count of those) if (count.unsent !== 0) this.#waiting.add(count);
       }
     }
   }
 
   async #ask(counts: readonly SharedCount[]): Promise<void> {
-    const adds = counts.map((count) => {
-      const add = count.unsent;
-      count.sent += add;
+    const asked = counts.map((count) => {
+      const { unsent, claims } = count;
+      count.sent = unsent;
       count.unsent = 0;
-      return add;
+      count.claims = [];
+      count.askedAt = performance.now();
+      return { count, claims, add: claims.reduce((sum, { by }) => sum + by, unsent) };
     });
-    const isBack = (i: number): void => {
-      counts[i]!.sent -= adds[i]!;
-    };
-    const askedAt = performance.now();
     let totals: number[];
     try {
-      totals = await this.#o.cluster.count(counts.map(({ name, window }, i) => ({ name, window, add: adds[i]! })));
+      totals = await this.#o.cluster.count(asked.map(({ count: { name, window }, add }) => ({ name, window, add })));
     } catch (error) {
       // It may have been added and the answer lost: then it counts twice, and nobody gets more than their limit.
-      counts.forEach((count, i) => {
-        isBack(i);
-        count.unsent += adds[i]!;
-      });
+      for (const { count, claims } of asked) {
+        count.unsent += count.sent;
+        count.sent = 0;
+        for (const { reject } of claims) reject(error);
+      }
       throw error;
     }
-    counts.forEach((count, i) => {
-      isBack(i);
-      // Of two that were under way at once the later answer may be the older one, and then lacks what the other added.
-      const isAfterTheLast = askedAt >= count.answeredAt;
-      count.total = isAfterTheLast ? totals[i]! : Math.max(totals[i]!, count.total!);
-      count.askedAt = Math.max(count.askedAt, askedAt);
-      count.answeredAt = performance.now();
+    asked.forEach(({ count, claims, add }, i) => {
+      let before = totals[i]! - add + count.sent;
+      count.total = totals[i]!;
+      count.sent = 0;
+      for (const { by, resolve } of claims) {
+        resolve(before);
+        before += by;
+        count.added += by;
+      }
     });
   }
 }

@@ -17,6 +17,8 @@ const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const control = /[\0-\x08\x0a-\x1f\x7f]/;
 const bareLineFeed = /(?:^|[^\r])\n/;
 const digits = /^\d{1,15}$/;
+/** One coding or more (RFC 9112, section 6.1). */
+const codings = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*[,;][ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z=]+)*$/;
 /** A chunk's size and its extensions (RFC 9112, section 7.1). */
 const chunkLine = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;.*)?$/;
 
@@ -186,7 +188,9 @@ export class ResponseReader {
           length = value;
           break;
         case 17:
-          if (/^transfer-encoding$/i.test(name)) coding = coding === null ? value : `${coding},${value}`;
+          if (!/^transfer-encoding$/i.test(name)) break;
+          if (!codings.test(value)) throw new Malformed(`a Transfer-Encoding that is none: ${quote(value)}`);
+          coding = coding === null ? value : `${coding},${value}`;
       }
     }
     if (length !== null && coding !== null) throw new Malformed('a Content-Length beside a Transfer-Encoding');

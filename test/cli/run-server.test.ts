@@ -41,7 +41,8 @@ describe('a running server', () => {
   });
 
   test('takes the signals of one stop for one, by however many ways they come', async () => {
-    const end = start('');
+    const end = start('stops-slowly'); // the last signal must not meet a process that has ended
+
     await said('stdout', 'started');
     child.kill('SIGTERM');
     child.kill('SIGINT');

@@ -16,6 +16,7 @@ const server = {
   async stop(): Promise<void> {
     console.log('stopping');
     if (behaviour === 'never-stops') await new Promise(() => undefined);
+    if (behaviour === 'stops-slowly') await new Promise((resolve) => setTimeout(resolve, 500));
     clearInterval(alive);
     console.log('stopped');
   },
