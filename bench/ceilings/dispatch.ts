@@ -1,6 +1,6 @@
-// How many POSTs a second a process that does nothing else sends through undici to the bench's receiver.
-import { Pool } from 'undici';
-import type { Dispatcher } from 'undici';
+// How many POSTs a second a process that does nothing else sends to the bench's receiver: prepared bytes on plain sockets.
+import { connect } from 'node:net';
+import { Framer } from '../framing.ts';
 import { answer } from '../rpc.ts';
 
 export interface CeilingReport {
@@ -16,56 +16,51 @@ interface Plan {
   bodyBytes: number;
 }
 
+/** A request with as many headers as a signed delivery has. */
+function requestOf({ url, bodyBytes }: Plan): Buffer {
+  const { host, pathname } = new URL(url);
+  const head = [
+    `POST ${pathname} HTTP/1.1`,
+    `host: ${host}`,
+    'connection: keep-alive',
+    'content-type: application/json',
+    'webhook-id: evt_01K00000000000000000000000',
+    'webhook-timestamp: 1700000000',
+    `webhook-signature: v1,${'A'.repeat(43)}=`,
+    'user-agent: bench',
+    `content-length: ${bodyBytes}`,
+  ];
+  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${'x'.repeat(bodyBytes)}`, 'latin1');
+}
+
 async function run(plan: Plan): Promise<CeilingReport> {
-  const { origin, pathname } = new URL(plan.url);
-  const pool = new Pool(origin, { connections: plan.connections, pipelining: 1 });
-  const request: Dispatcher.DispatchOptions = {
-    path: pathname,
-    method: 'POST',
-    // As many headers as a signed delivery has.
-    headers: {
-      'content-type': 'application/json',
-      'webhook-id': 'evt_01K00000000000000000000000',
-      'webhook-timestamp': '1700000000',
-      'webhook-signature': `v1,${'A'.repeat(43)}=`,
-      'user-agent': 'bench',
-    },
-    body: Buffer.alloc(plan.bodyBytes, 'x'),
-  };
+  const request = requestOf(plan);
+  const port = Number(new URL(plan.url).port);
   let done = 0;
-  let underWay = 0;
   let ended = false;
-  let finish: () => void = () => {};
-  let fail: (error: Error) => void = () => {};
-  const finished = new Promise<void>((resolve, reject) => ((finish = resolve), (fail = reject)));
-
-  class Handler implements Dispatcher.DispatchHandler {
-    onRequestStart(): void {}
-    onResponseStart(): void {}
-    onResponseData(): void {}
-    onResponseEnd(): void {
-      done++;
-      underWay--;
-      if (!ended) send();
-      else if (underWay === 0) finish();
-    }
-    onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-      fail(error);
-    }
-  }
-  function send(): void {
-    underWay++;
-    pool.dispatch(request, new Handler());
-  }
-
   const cpuBefore = process.cpuUsage();
   const startedAt = performance.now();
-  for (let i = 0; i < plan.connections; i++) send();
   setTimeout(() => (ended = true), plan.durationMs);
-  await finished;
+
+  const one = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const framer = new Framer(() => {
+        done++;
+        if (ended) socket.end(resolve);
+        else socket.write(request);
+      });
+      const callback = (length: number, bytes: Uint8Array): boolean => {
+        framer.push((bytes as Buffer).subarray(0, length));
+        return true;
+      };
+      const onread = { buffer: Buffer.alloc(4096), callback };
+      const socket = connect({ host: '127.0.0.1', port, noDelay: true, onread }, () => socket.write(request));
+      socket.on('error', reject);
+    });
+  await Promise.all(Array.from({ length: plan.connections }, one));
+
   const elapsedMs = performance.now() - startedAt;
   const cpu = process.cpuUsage(cpuBefore);
-  await pool.close();
   return { perSecond: done / (elapsedMs / 1000), cpuUsPerDelivery: (cpu.user + cpu.system) / done };
 }
 

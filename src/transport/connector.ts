@@ -42,7 +42,7 @@ export function createTrust(ca: string | Buffer | undefined): tls.SecureContext 
 /**
  * One connection being made: look-up, TCP, TLS.
  *
- * Our own connector rather than undici's with a `lookup`: that option is never asked about IP literals. Here each host
+ * Not `net.connect` with a `lookup`: that option is never asked about IP literals. Here each host
  * becomes a list of literals, every one is judged, and only judged literals are dialled, so a name that resolves
  * differently a moment later (rebinding) has no second look-up to win.
  */
