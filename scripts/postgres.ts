@@ -18,14 +18,39 @@ const settings = {
   shared_buffers: '128MB',
 };
 
+const help = `A PostgreSQL of this clone's own, to try out many nodes with. It runs until Ctrl-C and keeps its data.
+
+Usage: npm run postgres [-- options]
+
+  --port N           where it listens, on 127.0.0.1 alone (5433)
+  --data-dir FOLDER  where its data lies (.posthorn-postgres in the clone)
+  -h, --help         this text
+
+Example: npm run postgres -- --port 5500 --data-dir ./trial`;
+
+function options() {
+  const known = {
+    port: { type: 'string', default: '5433' },
+    'data-dir': { type: 'string' },
+    help: { type: 'boolean', short: 'h' },
+  } as const;
+  try {
+    return parseArgs({ options: known }).values;
+  } catch (error) {
+    return fail(`${(error as Error).message.split('. ')[0]!}; see npm run postgres -- --help`);
+  }
+}
+
 function fail(message: string): never {
   console.error(`postgres: ${message}`);
   process.exit(1);
 }
 
-const { values } = parseArgs({
-  options: { port: { type: 'string', default: '5433' }, 'data-dir': { type: 'string' } },
-});
+const values = options();
+if (values.help === true) {
+  console.log(help);
+  process.exit(0);
+}
 const port = Number(values.port);
 if (!Number.isInteger(port) || port < 1 || port > 65535) fail('--port must be from 1 to 65535');
 const bin =

@@ -65,3 +65,17 @@ it.skipIf(!hasPostgres(18))('`npm run postgres` prints its address, keeps its da
   expect(await exited).toEqual([0, null]);
   expect(await query(await addressOf(start(port)), 'SELECT n FROM kept')).toEqual([{ n: 7 }]);
 });
+
+it.each([
+  [['--help'], 0, 'Usage: npm run postgres'],
+  [['--prot', '1'], 1, "postgres: Unknown option '--prot'; see npm run postgres -- --help"],
+  [['--port', 'x'], 1, 'postgres: --port must be from 1 to 65535'],
+])('`npm run postgres -- %j` says what can be said, and starts nothing', async (flags, code, words) => {
+  const child = spawn(process.execPath, [script, ...flags]);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+  expect(await once(child, 'close')).toEqual([code, null]);
+  expect(said).toContain(words);
+  expect(said).not.toContain('    at ');
+});
