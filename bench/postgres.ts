@@ -23,7 +23,7 @@ Usage: node bench/postgres.ts [options]
 
   --only LIST      of ${NAMES.join(', ')} (default: all)
   --seconds N      length of each saturation run (30)
-  --connections N  connections of the load generators at saturation (64)
+  --connections N  connections of the load generators at saturation (128)
   --rate N         events a second of the latency run (1000)
   --backlog N      deliveries of the backlog (500000)
   --answer N       ms that its receiver takes for an answer (300)
@@ -56,7 +56,7 @@ const number = (value: string | undefined, byDefault: number): number =>
   value === undefined ? byDefault : Number(value);
 const only = values.only?.split(',') ?? [...NAMES];
 const seconds = number(values.seconds, 30);
-const connections = number(values.connections, 64);
+const connections = number(values.connections, 128);
 const workDir = values.dir ?? null;
 const resultsDir = join(import.meta.dirname, 'results');
 const profileDir = values.profile === true ? resultsDir : null;
