@@ -298,11 +298,11 @@ export function createEngine(options: EngineOptions): RunningEngine {
 
     async stop(graceMs) {
       state = 'stopped';
-      quotas.stop();
       changes.stop();
       recordChanges.stop();
       await Promise.all([claims.stop(), retention.stop(), redeliveries.stop(), fanOuts.stop(), moves.stop()]);
       await worker.stop(graceMs);
+      await quotas.stop(); // last: the others may ask it until they have ended
     },
   };
 }

@@ -115,17 +115,39 @@ export class Moves {
   }
 
   async #move(move: Move): Promise<void> {
-    const { store, refresh, now, onResumed } = this.#o;
-    const { tenantId, endpointId, from, to, reason } = move;
-    while (!this.#isStopped && (await this.#isWanted(move))) {
-      const limit = to === 'pending' ? await this.#free(tenantId, endpointId) : SLICE;
-      if (limit === 0) return;
-      const moved = await store.moveDeliveries({ tenantId, endpointId, from, to, reason, limit, now: now() });
-      if (to === 'pending' && moved > 0) onResumed();
-      if (moved < SLICE) break;
-    }
+    const { store, refresh, quotas } = this.#o;
+    const { tenantId, endpointId, to } = move;
+    if (to === 'pending' && quotas.isLimited(tenantId)) {
+      let day: number;
+      do {
+        day = quotas.dayBegan;
+        await this.#slices(move, { before: day });
+        await this.#sliceOfToday(move);
+      } while (day !== quotas.dayBegan && !this.#isStopped); // what was held today is of yesterday now
+    } else await this.#slices(move, {});
     // Another node may have enabled it behind the look before the last slice: what is found out so is followed.
     if (to === 'held' && store.cluster) await refresh(tenantId, endpointId);
+  }
+
+  async #sliceOfToday(move: Move): Promise<void> {
+    while (!this.#isStopped && (await this.#isWanted(move))) {
+      const limit = await this.#free(move.tenantId, move.endpointId);
+      if (limit === 0) return;
+      await this.#slice(move, { limit });
+    }
+  }
+
+  async #slices(move: Move, which: { before?: number }): Promise<void> {
+    while (!this.#isStopped && (await this.#isWanted(move))) {
+      if ((await this.#slice(move, { ...which, limit: SLICE })) < SLICE) return;
+    }
+  }
+
+  async #slice(move: Move, which: { before?: number; limit: number }): Promise<number> {
+    const { store, now, onResumed } = this.#o;
+    const moved = await store.moveDeliveries({ ...move, ...which, now: now() });
+    if (move.to === 'pending' && moved > 0) onResumed();
+    return moved;
   }
 
   /** Among several nodes the store is asked: an endpoint that is unknown here may have been made, or enabled, elsewhere. */
@@ -137,12 +159,15 @@ export class Moves {
     return live?.endpoint.isActive === (to === 'pending');
   }
 
-  /** How many of the oldest held ones the quota lets go: while it is used up, those that came before today. */
+  /**
+   * How many of those that were held today the quota lets go: none while it is used up, else those that were there before
+   * the look at it. What is held behind that look may be beyond it.
+   */
   async #free(tenantId: string, endpointId: Id): Promise<number> {
     const { store, quotas } = this.#o;
+    const held = await store.deliveries.count({ tenantId, endpointId, status: ['held'] }, SLICE);
     await quotas.learn(tenantId);
-    if (!quotas.isOver(tenantId)) return SLICE;
-    return store.deliveries.count({ tenantId, endpointId, status: ['held'], to: quotas.dayBegan }, SLICE);
+    return held > 0 && quotas.isOver(tenantId) ? 0 : held;
   }
 
   /** Work that may be repeated as a whole. What the store cannot do now is tried until it can. */

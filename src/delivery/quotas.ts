@@ -29,7 +29,7 @@ class Counter {
   limit: number;
   /** Days since 1970. */
   day: number;
-  /** Counted here, or, where the nodes count together, what the store has beyond their count. */
+  /** Counted here, or, where the nodes count together, what may have to be added to their count. */
   own = 0;
   /** What all nodes count together; null where there is one. */
   shared: SharedCount | null = null;
@@ -51,7 +51,8 @@ class Counter {
  * nothing is refused: deliveries are born held, and go on their way at the next UTC midnight, without counting again.
  *
  * Several nodes count together. While much is left each goes by what it knows, and tells the others every 100 ms; of the last
- * thousand, or the last tenth, the store gives out every single one.
+ * thousand, or the last tenth, the store gives out every single one. What a node has not told stays below an eighth of what
+ * is left: no more than that goes beyond the limit where others take all the rest in the same moment.
  */
 export class Quotas {
   readonly #o: QuotasOptions;
@@ -74,10 +75,16 @@ export class Quotas {
       });
   }
 
-  stop(): void {
+  /** Resolves when the other nodes know of all that was counted here. */
+  async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#shared?.stop();
     if (this.#timer) clearTimeout(this.#timer);
+    await this.#shared?.finish();
+  }
+
+  /** Whether the tenant's plan limits its events. */
+  isLimited(tenantId: string): boolean {
+    return this.#counters.has(tenantId);
   }
 
   /** Counts an event that is coming in at `at` (epoch ms). True where its deliveries are to be held. */
@@ -92,8 +99,9 @@ export class Quotas {
   }
 
   /**
-   * Has the store count `count` events that are coming in at `at`, where few are left for all nodes; resolves to how many of
-   * them may go. Null where that is not needed: {@link take} knows. Rejects where the store is away.
+   * Has the store count `count` events that are coming in at `at`, where few are left for all nodes, or what this one knows
+   * of the others does not do for so many; resolves to how many of them may go. Null where that is not needed: {@link take}
+   * knows. Rejects where the store is away.
    */
   takeOfFew(tenantId: string, count: number, at: number): Promise<number> | null {
     const counter = this.#counters.get(tenantId);
@@ -101,7 +109,8 @@ export class Quotas {
     this.#roll(tenantId, counter, at);
     const { shared, limit, used } = counter;
     const left = limit - used;
-    if (left <= 0 || (shared.total !== null && left - count >= Math.max(FEW, limit / FEW_PART))) return null;
+    if (left <= 0) return null;
+    if (left - count >= Math.max(FEW, limit / FEW_PART) && this.#shared!.isSure(shared, count, left)) return null;
     return this.#shared!.claim(shared, count).then((before) => {
       const room = Math.min(count, Math.max(0, counter.limit - counter.own - before));
       if (room < count) counter.isHolding = true;
@@ -126,9 +135,10 @@ export class Quotas {
   giveBack(tenantId: string, at: number): void {
     const counter = this.#counters.get(tenantId);
     if (counter?.day !== dayOf(at)) return;
+    const wasFull = counter.shared !== null && counter.used >= counter.limit;
     this.#add(counter, -1);
-    // One that came meanwhile was held for a place that is free now.
-    if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+    // One that came meanwhile, here or to another node, was held for a place that is free now.
+    if ((counter.isHolding || wasFull) && counter.used <= counter.limit) this.#open(tenantId, counter);
   }
 
   /**
@@ -202,10 +212,22 @@ export class Quotas {
     if (day > counter.day) counter.own = 0;
     counter.day = day;
     this.#begin(tenantId, counter);
-    this.#seed(tenantId, counter).catch((error: unknown) => {
+    const { shared } = counter;
+    // Where the nodes count together nothing of that day came uncounted.
+    (shared ? this.#shared!.learn(shared) : this.#seed(tenantId, counter)).catch((error: unknown) => {
       this.#o.log.warn({ tenant: tenantId, error: String(error) }, 'quota.not_counted');
     });
     if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+  }
+
+  /** What was held goes where other nodes gave so many places back. */
+  #lookAgain(tenantId: string, counter: Counter, shared: SharedCount): void {
+    this.#shared!.learn(shared).then(
+      () => {
+        if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+      },
+      () => undefined, // told already, and looked at again in a minute
+    );
   }
 
   /** Of this day everybody counts from here on. */
@@ -220,32 +242,44 @@ export class Quotas {
 
   /** Counts what the store has of the day, one further than the limit: that it is over is all that matters there. */
   async #seed(tenantId: string, counter: Counter): Promise<void> {
-    const { day, limit, shared } = counter;
-    const before = shared?.added ?? 0;
-    const stored = await this.#o.store.events.count(tenantId, day * DAY_MS, limit + 1);
-    if (shared) await this.#shared!.learn(shared);
+    const { day, shared } = counter;
+    const uncounted = await this.#uncounted(tenantId, counter);
     if (counter.day !== day || counter.shared !== shared) return;
-    if (shared) {
-      // Of what came before the nodes counted for this tenant, or was told to nobody before a crash, the store alone knows.
-      counter.own = Math.max(0, stored - shared.used);
-      if (counter.own > 0) this.#seedLater(tenantId, counter, shared, stored, before);
-    } else counter.own = Math.max(counter.own, stored);
+    counter.own = shared ? uncounted : Math.max(counter.own, uncounted);
+    if (shared && uncounted > 0) this.#seedLater(tenantId, counter, shared);
   }
 
-  /** Some of what the store had, other nodes had not told yet: when they have, it must not count twice. */
-  #seedLater(tenantId: string, counter: Counter, shared: SharedCount, stored: number, before: number): void {
+  /** How many events of the day the store has beyond the nodes' count. */
+  async #uncounted(tenantId: string, { day, limit, shared }: Counter): Promise<number> {
+    const stored = await this.#o.store.events.count(tenantId, day * DAY_MS, limit + 1);
+    if (!shared) return stored;
+    await this.#shared!.learn(shared);
+    return Math.max(0, stored - shared.used);
+  }
+
+  /**
+   * Some of what the store had, other nodes had not told yet: it must not count twice. The rest came before there was a
+   * limit, or was told to nobody before a crash: from here on all nodes count it.
+   */
+  #seedLater(tenantId: string, counter: Counter, shared: SharedCount): void {
+    const settle = async (): Promise<void> => {
+      const { own } = counter;
+      const uncounted = Math.min(own, await this.#uncounted(tenantId, counter));
+      const { name, window, total } = shared;
+      if (uncounted > 0) {
+        await this.#o.store.cluster!.raise({ name, window, to: total! + uncounted });
+        await this.#shared!.learn(shared);
+      }
+      if (counter.shared !== shared || counter.own !== own) return; // another look is under way
+      counter.own = 0;
+      if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+    };
     setTimeout(() => {
       if (this.#isStopped || counter.shared !== shared) return;
-      this.#shared!.learn(shared).then(
-        () => {
-          const addedSince = shared.added - before;
-          counter.own = Math.min(counter.own, Math.max(0, stored - (shared.used - addedSince)));
-          if (counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
-        },
-        (error: unknown) => {
-          this.#o.log.warn({ tenant: tenantId, error: String(error) }, 'quota.not_counted');
-        },
-      );
+      settle().catch((error: unknown) => {
+        this.#o.log.warn({ tenant: tenantId, error: String(error) }, 'quota.not_counted');
+        this.#seedLater(tenantId, counter, shared);
+      });
     }, TOLD_MS).unref();
   }
 
@@ -260,8 +294,7 @@ export class Quotas {
         const at = this.#o.now();
         for (const [tenantId, counter] of this.#counters) {
           this.#roll(tenantId, counter, at);
-          // What other nodes gave back.
-          if (counter.shared && counter.isHolding && counter.used <= counter.limit) this.#open(tenantId, counter);
+          if (counter.shared && counter.isHolding) this.#lookAgain(tenantId, counter, counter.shared);
         }
         this.#arm();
       },

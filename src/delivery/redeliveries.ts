@@ -102,6 +102,7 @@ export class Redeliveries {
         const moved = await store.redeliver({
           tenantId: filter.tenantId,
           deliveryIds: sendable.map(({ id }) => id),
+          from: filter.status, // what another node redelivered meanwhile is sent, or was delivered, by now
           dueAt,
           spacingMs,
         });

@@ -1,9 +1,14 @@
+import { PosthornError } from '../errors.ts';
 import type { Cluster } from '../store/store.ts';
 
 /** Counters that one question to the store carries. */
 const AT_ONCE = 500;
 /** What a node has not told the others is at most this part of what is left: then it tells at once. */
 const UNTOLD_PART = 8;
+/** What was heard so many usual times ago is old. */
+const OLD = 10;
+/** How long the last question may take that a node puts before it ends. */
+const LAST_MS = 2_000;
 
 export interface SharedCountsOptions {
   cluster: Pick<Cluster, 'count'>;
@@ -35,12 +40,12 @@ export class SharedCount {
   sent = 0;
   /** Counted here since. */
   unsent = 0;
-  /** All that was ever counted here. */
-  added = 0;
   /** Those that wait for the next question. */
   claims: Claim[] = [];
   /** By `performance.now`: when the store was asked last. */
   askedAt = Number.NEGATIVE_INFINITY;
+  /** The same of the last time that it answered. */
+  knownAt = Number.NEGATIVE_INFINITY;
 
   constructor(name: string, window: number) {
     this.name = name;
@@ -70,9 +75,32 @@ export class SharedCounts {
     this.#o = options;
   }
 
+  /** Asks nothing more; whoever waits is refused. */
   stop(): void {
     this.#isStopped = true;
     if (this.#timer) clearTimeout(this.#timer);
+    for (const { claims } of this.#waiting) for (const { reject } of claims.splice(0)) reject(stopped());
+  }
+
+  /** The same behind a last question, so that the others know of all that was counted here. */
+  async finish(): Promise<void> {
+    this.#isStopped = true; // from here on nobody else asks
+    if (this.#timer) clearTimeout(this.#timer);
+    const last = (async () => {
+      await this.#flushing;
+      await this.#flush();
+    })();
+    await Promise.race([last, new Promise((resolve) => setTimeout(resolve, LAST_MS).unref())]);
+    this.stop();
+  }
+
+  /**
+   * Whether `by` more can be counted by what is known here: that is not old, and what the others do not know of stays
+   * small beside what is left.
+   */
+  isSure(count: SharedCount, by: number, left: number): boolean {
+    const untold = count.sent + count.unsent + by;
+    return performance.now() - count.knownAt <= this.#o.everyMs * OLD && untold * UNTOLD_PART <= left;
   }
 
   /**
@@ -82,14 +110,14 @@ export class SharedCounts {
    */
   add(count: SharedCount, by: number, left: number): void {
     count.unsent += by;
-    count.added += by;
     this.#waiting.add(count);
     const isClose = left >= 0 && count.unsent * UNTOLD_PART >= left;
-    this.#arm(isClose || performance.now() - count.askedAt > this.#o.everyMs * 10);
+    this.#arm(isClose || performance.now() - count.askedAt > this.#o.everyMs * OLD);
   }
 
   /** Has the store count; resolves to how many there were before these. Rejects where the store is away. */
   claim(count: SharedCount, by: number): Promise<number> {
+    if (this.#isStopped) return Promise.reject(stopped());
     return new Promise((resolve, reject) => {
       count.claims.push({ by, resolve, reject });
       this.#waiting.add(count);
@@ -137,12 +165,13 @@ export class SharedCounts {
   }
 
   async #ask(counts: readonly SharedCount[]): Promise<void> {
+    const askedAt = performance.now();
     const asked = counts.map((count) => {
       const { unsent, claims } = count;
       count.sent = unsent;
       count.unsent = 0;
       count.claims = [];
-      count.askedAt = performance.now();
+      count.askedAt = askedAt;
       return { count, claims, add: claims.reduce((sum, { by }) => sum + by, unsent) };
     });
     let totals: number[];
@@ -160,12 +189,16 @@ export class SharedCounts {
     asked.forEach(({ count, claims, add }, i) => {
       let before = totals[i]! - add + count.sent;
       count.total = totals[i]!;
+      count.knownAt = askedAt;
       count.sent = 0;
       for (const { by, resolve } of claims) {
         resolve(before);
         before += by;
-        count.added += by;
       }
     });
   }
+}
+
+function stopped(): PosthornError {
+  return new PosthornError('STORE_UNAVAILABLE', 'This node is ending. Try again.', { retryAfterSeconds: 1 });
 }

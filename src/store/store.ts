@@ -236,6 +236,8 @@ export interface Cluster {
    * its window. `window`: epoch ms at which the minute or day began.
    */
   count(uses: readonly { name: string; window: number; add: number }[]): Promise<number[]>;
+  /** Sees to it that such a counter is no lower than `to`. */
+  raise(counter: { name: string; window: number; to: number }): Promise<void>;
 }
 
 /** `stale`: somebody else was quicker. `last_owner`: a tenant with owners keeps one. Nothing changed but with `done`. */
@@ -354,12 +356,16 @@ export interface MoveRequest {
   to: 'pending' | 'held' | 'cancelled';
   reason: DeliveryReason | null;
   limit: number;
+  /** Only those made before then (epoch ms); absent = whenever they were made. */
+  before?: number;
   now: number;
 }
 
 export interface RedeliverRequest {
   tenantId: string;
   deliveryIds: readonly Id[];
+  /** Only those that are in one of these; absent = in any that has a way there. */
+  from?: readonly DeliveryStatus[];
   /** Epoch ms of the first one's next attempt; the following ones `spacingMs` later each. */
   dueAt: number;
   spacingMs: number;

@@ -52,7 +52,8 @@ export class Connecting {
   phase: Phase = 'dns';
   readonly #parts: ConnectorParts;
   readonly #destination: Destination;
-  readonly #done: (outcome: Connected | Failure) => void;
+  /** Null once called: the socket's listeners keep this object for as long as it lives, and need not keep an exchange. */
+  #done: ((outcome: Connected | Failure) => void) | null;
   #phaseStart = performance.now();
   #giveUp: (() => void) | null = null;
 
@@ -71,6 +72,7 @@ export class Connecting {
 
   /** Gives up; `done` is not called after it. */
   abort(): void {
+    this.#done = null;
     this.#enter('exchange');
     this.#giveUp?.();
   }
@@ -131,8 +133,10 @@ export class Connecting {
   }
 
   #end(outcome: Connected | Failure): void {
+    const done = this.#done;
+    this.#done = null;
     this.#enter('exchange');
-    this.#done(outcome);
+    done?.(outcome);
   }
 
   /** Goes on to another phase and notes how long the one before took. */

@@ -14,7 +14,8 @@ export interface Timed {
 /**
  * Deadlines for thousands of exchanges a second on one timer: a hashed wheel of linked lists, so setting and clearing
  * touch two pointers and allocate nothing: 0.07 µs for both, against 0.16 µs and an object for `setTimeout` and
- * `clearTimeout`. The timer runs only while something is set.
+ * `clearTimeout`. The timer runs only while something is set, and by itself keeps no process alive: what has a deadline
+ * waits for a socket or a look-up, which does.
  */
 export class Deadlines<T extends Timed> {
   readonly #slots: (Timed | null)[] = new Array<Timed | null>(slotCount).fill(null);
@@ -45,7 +46,7 @@ export class Deadlines<T extends Timed> {
     this.#size += 1;
     if (this.#timer === null) {
       this.#tick = Math.floor(now / tickMs);
-      this.#timer = setInterval(() => this.#sweep(), tickMs);
+      this.#timer = setInterval(() => this.#sweep(), tickMs).unref();
     }
   }
 
@@ -60,6 +61,9 @@ export class Deadlines<T extends Timed> {
     if (wheelNext !== null) {
       wheelNext.wheelPrevious = wheelPrevious;
     }
+    // Else whoever keeps this item keeps its neighbours, and theirs.
+    item.wheelNext = null;
+    item.wheelPrevious = null;
     this.#size -= 1;
   }
 

@@ -41,7 +41,8 @@ export function headerLines(headers: readonly string[], bodyBytes: number): stri
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index]!;
     const value = headers[index + 1]!;
-    const wrong = judged.get(name) ?? judge(name);
+    let wrong = judged.get(name);
+    if (wrong === undefined) wrong = judge(name);
     if (wrong !== null) return { wrong };
     if (unsendable.test(value)) return { wrong: `header ${name} has a character that may not be sent` };
     lines += `${name}: ${value}\r\n`;

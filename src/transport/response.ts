@@ -15,12 +15,14 @@ const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [^\0-\x08\x0a-\x1f\x7f]*)?$/
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // eslint-disable-next-line no-control-regex
 const control = /[\0-\x08\x0a-\x1f\x7f]/;
-const bareLineFeed = /(?:^|[^\r])\n/;
 const digits = /^\d{1,15}$/;
 /** One coding or more (RFC 9112, section 6.1). */
 const codings = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*[,;][ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z=]+)*$/;
-/** A chunk's size and its extensions (RFC 9112, section 7.1). */
-const chunkLine = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;.*)?$/;
+/** A chunk's size and its extensions (RFC 9112, section 7.1); blanks about them are bad form, and few readers take them. */
+const chunkLine =
+  /^([0-9A-Fa-f]{1,12})(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[^"\\]|\\.)*"))?)*$/;
+/** The head of a line behind the last chunk; its value nobody reads. */
+const trailer = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:/;
 
 /** The head of a response. */
 export interface ResponseHead {
@@ -94,6 +96,7 @@ export class ResponseReader {
       let at = 0;
       while (at < length && this.#state !== 'done') at = this.#step(bytes, at, length);
       if (at < length) this.#isPersistent = false; // bytes that nobody asked for
+      if (this.#state === 'done') this.#listener = null; // not kept for as long as the connection waits
       if (this.#bytes > maxExchangeBytes && this.#state !== 'done')
         throw new Malformed(`a response larger than ${maxExchangeBytes} bytes, most of it no body`);
       return null;
@@ -140,7 +143,7 @@ export class ResponseReader {
     if (stop === -1) {
       const isOpening = text.length < opening.length ? opening.startsWith(text) : text.startsWith(opening);
       if (!isOpening) throw new Malformed(`not HTTP/1.1: ${quote(text)}`);
-      if (bareLineFeed.test(text)) throw new Malformed('a line that does not end in CR LF');
+      if (hasBareLineFeed(text, had)) throw new Malformed('a line that does not end in CR LF');
       this.#text = text;
       return end;
     }
@@ -240,8 +243,17 @@ export class ResponseReader {
       if (line !== '') throw new Malformed(`a chunk longer than its size: ${quote(line)}`);
       this.#state = 'chunk-size';
     } else if (line === '') this.#state = 'done';
+    else if (!trailer.test(line)) throw new Malformed(`not a trailer: ${quote(line)}`);
     return next;
   }
+}
+
+/** From `start` on: a head that drips in is not looked through again at every byte. */
+function hasBareLineFeed(text: string, start: number): boolean {
+  for (let feed = text.indexOf('\n', start); feed !== -1; feed = text.indexOf('\n', feed + 1)) {
+    if (text[feed - 1] !== '\r') return true;
+  }
+  return false;
 }
 
 /** The text between, without the spaces and tabs around it. */

@@ -32,7 +32,7 @@ export function createSender(options: SenderOptions): Sender {
   const idle = new Set<Connection>();
   const deadlines = new Deadlines<RunningExchange>(strike);
   const idleDeadlines = new Deadlines<Connection>(discard);
-  /** On connections used before, written in the event loop's next check phase. */
+  /** Given a connection that waited, since the event loop's last check phase. */
   let reusing: RunningExchange[] = [];
   let closed: Promise<void> | null = null;
   let onDrained: (() => void) | null = null;
@@ -127,17 +127,20 @@ export function createSender(options: SenderOptions): Sender {
 
   /**
    * Not at once: what the server sent without being asked, or that it closed, may wait to be read, and must not pass for
-   * the answer to this request.
+   * the answer to this request. Between two check phases the event loop reads all sockets; one alone may come right behind
+   * a reading that began before.
    */
   function reuse(exchange: RunningExchange, connection: Connection): void {
     exchange.connection = connection;
-    if (reusing.push(exchange) === 1) setImmediate(writeReusing);
+    if (reusing.push(exchange) > 1) return;
+    setImmediate(() => {
+      setImmediate(writeAll, reusing);
+      reusing = [];
+    });
   }
 
-  function writeReusing(): void {
-    const those = reusing;
-    reusing = [];
-    for (const exchange of those) {
+  function writeAll(exchanges: readonly RunningExchange[]): void {
+    for (const exchange of exchanges) {
       if (exchange.settled) continue;
       const connection = exchange.connection!;
       if (connection.isOpen) connection.carry(exchange);

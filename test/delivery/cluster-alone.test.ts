@@ -31,6 +31,10 @@ async function stage(options: Partial<EngineOptions> = {}, start: Partial<Stage>
     place: () => it.place,
     pause: async (_tenantId, _endpointId, until) => void it.paused.push(until),
     pauses: async () => [],
+    raise: async ({ name, window, to }) => {
+      const key = `${name} ${window}`;
+      it.totals.set(key, Math.max(to, it.totals.get(key) ?? 0));
+    },
     count: async (uses) =>
       uses.map(({ name, window, add }) => {
         const key = `${name} ${window}`;

@@ -119,6 +119,26 @@ export function describeMoves(it: StoreIt): void {
       expect((await store.deliveries.attempts(tenantId, id)).map(({ number }) => number)).toEqual([1, 2]);
     });
 
+    it('moves those alone that were made before a time, where one is given', async ({ store, a, statusOf }) => {
+      const young = await acceptOne(store, a, 'held', { createdAt: start + 1 });
+      const old = await acceptOne(store, a, 'held', { createdAt: start });
+      const resume = { tenantId, endpointId: a, from: 'held', to: 'pending', reason: null, limit: 10 } as const;
+      expect(await store.moveDeliveries({ ...resume, before: start, now: start })).toBe(0);
+      expect(await store.moveDeliveries({ ...resume, before: start + 1, now: start })).toBe(1);
+      expect([await statusOf(old), await statusOf(young)]).toEqual(['pending', 'held']);
+      expect(await store.moveDeliveries({ ...resume, before: start + 2, now: start })).toBe(1);
+    });
+
+    it('redelivers those alone that are in the statuses that are given', async ({ store, a }) => {
+      const delivered = await acceptOne(store, a);
+      await store.settle(makeSettlement(delivered));
+      const held = await acceptOne(store, a, 'held');
+      const request = { tenantId, deliveryIds: [delivered, held], dueAt: start, spacingMs: 0 };
+      expect(await store.redeliver({ ...request, from: ['dead_letter', 'pending'] })).toEqual([]);
+      expect(await store.redeliver({ ...request, from: ['held', 'dead_letter'] })).toEqual([held]);
+      expect(await store.redeliver({ ...request, from: ['delivered'] })).toEqual([delivered]);
+    });
+
     it('acknowledges dead letters and nothing else', async ({ store, a }) => {
       const id = await acceptOne(store, a);
       expect(await store.acknowledge(tenantId, id, start)).toBe(false);

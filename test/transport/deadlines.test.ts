@@ -74,6 +74,9 @@ describe('deadlines', () => {
     expect(first.struckAt).not.toBeNull();
     expect(last.struckAt).not.toBeNull();
     expect(middle.struckAt).toBeNull();
+    for (const item of [first, middle, last]) {
+      expect(item).toMatchObject({ wheelNext: null, wheelPrevious: null }); // else one that is kept keeps all
+    }
   });
 
   it('run no timer while none is set', () => {

@@ -36,7 +36,7 @@ function read(pieces: readonly string[], ends = false): Reading {
 const whole = {
   length: 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b \t\r\n\r\nhello',
   chunks:
-    'HTTP/1.1 202 Accepted\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n3;a="b;c"\r\nabc\r\n0A \r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n',
+    'HTTP/1.1 202 Accepted\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n3;a="b;c"\r\nabc\r\n0A\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\n',
   hints: 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200\r\ncontent-length:2\r\nRETRY-AFTER: 7\r\n\r\nok',
   nothing: 'HTTP/1.1 204 No Content\r\nContent-Length: 9\r\n\r\n',
   bare: 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
@@ -129,6 +129,12 @@ describe('bytes that are no response', () => {
     ['a coding that is no name', `${head}Transfer-Encoding: chunked,\r\n\r\n`, 'a Transfer-Encoding that is none'],
     ['a chunk size that is no number', `${chunked}zz\r\n`, 'not the size of a chunk: "zz"'],
     ['a chunk size with a sign', `${chunked}-1\r\n`, 'not the size of a chunk'],
+    ['a chunk size with a blank behind it', `${chunked}1 \r\na\r\n`, 'not the size of a chunk: "1 "'],
+    ['an extension without a name', `${chunked}1;\r\na\r\n`, 'not the size of a chunk: "1;"'],
+    ['an extension without its end', `${chunked}1;a="b\r\na\r\n`, 'not the size of a chunk'],
+    ['a trailer without a colon', `${chunked}0\r\nA\r\n\r\n`, 'not a trailer: "A"'],
+    ['a chunk behind the last one', `${chunked}0\r\n1\r\na\r\n0\r\n\r\n`, 'not a trailer: "1"'],
+    ['a folded trailer', `${chunked}0\r\nA: b\r\n c\r\n\r\n`, 'not a trailer: " c"'],
     ['a chunk without a size', `${chunked};a\r\n`, 'not the size of a chunk'],
     ['an endless chunk size', `${chunked}${'f'.repeat(13)}\r\n`, 'not the size of a chunk'],
     ['a chunk size with a bare line feed', `${chunked}1\na\r\n`, 'not a line of a chunked body'],

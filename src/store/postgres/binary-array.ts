@@ -9,11 +9,13 @@ const INT8 = 20;
 const INT4 = 23;
 const FLOAT8 = 701;
 const NULL = 0xffffffff;
+/** Texts from so many characters on are measured, which costs less than room for the most they could take. */
+const LONG_CHARS = 16_384;
 
 /** Values of any characters. */
 export function textArray(values: readonly (string | null)[]): Buffer {
   let bytes = HEADER_BYTES;
-  for (const value of values) bytes += 4 + (value === null ? 0 : value.length * 3);
+  for (const value of values) bytes += 4 + (value === null ? 0 : roomFor(value));
   const buffer = header(bytes, TEXT, values.length);
   let at = HEADER_BYTES;
   let hasNull = 0;
@@ -30,6 +32,10 @@ export function textArray(values: readonly (string | null)[]): Buffer {
   }
   buffer[7] = hasNull;
   return buffer.subarray(0, values.length === 0 ? 12 : at);
+}
+
+function roomFor(text: string): number {
+  return text.length < LONG_CHARS ? text.length * 3 : Buffer.byteLength(text);
 }
 
 /** Ids, tenants, statuses: texts of ASCII alone, which need no second look at their length. */

@@ -36,6 +36,18 @@ export async function count(connections: Connections, uses: readonly Use[]): Pro
   return uses.map(({ name, window }) => totals.get(keyOf(name, window))!);
 }
 
+/** Sees to it that a counter is no lower than `to`. However often, and by however many nodes at once, it is the same. */
+export async function raise(
+  connections: Connections,
+  { name, window, to }: { name: string; window: number; to: number },
+): Promise<void> {
+  await connections.query({
+    sql: `INSERT INTO posthorn.counters AS c (name, "window", used) VALUES ($1, $2, $3)
+          ON CONFLICT (name, "window") DO UPDATE SET used = excluded.used WHERE c.used < excluded.used`,
+    parameters: [name, window, to],
+  });
+}
+
 function keyOf(name: string, window: number): string {
   return `${name}\0${window}`;
 }

@@ -1,6 +1,7 @@
 import { isEnd, sourcesOf } from '../../model/delivery.ts';
 import type { DeliveryStatus } from '../../model/delivery.ts';
 import type { Id } from '../../model/id.ts';
+import { idsBefore } from '../records/created-between.ts';
 import type { MoveRequest, RedeliverRequest } from '../store.ts';
 import { asciiArray, int8Array } from './binary-array.ts';
 import type { Run } from './connections.ts';
@@ -9,19 +10,19 @@ import { holdHistory } from './prune-locks.ts';
 
 /** What a redelivery can begin from, in each of the two tables. */
 const sources = sourcesOf('redeliver');
-const OPEN = quoted(sources.filter((status) => !isEnd(status)));
-const ENDED = quoted(sources.filter(isEnd));
+const OPEN = sources.filter((status) => !isEnd(status));
+const ENDED = sources.filter(isEnd);
 
 /** Rows that another node has locked just now are waited for: a move is not done before they are. */
 function oldest(from: MoveRequest['from']): string {
   return `SELECT tenant_id, id FROM posthorn.open_deliveries
-    WHERE tenant_id = $1 AND endpoint_id = $2 AND status = '${from}'
+    WHERE tenant_id = $1 AND endpoint_id = $2 AND status = '${from}' AND id < $4 AND created_at < $5::bigint
     ORDER BY ${from === 'pending' ? 'due_at, id' : 'id'} LIMIT $3 FOR UPDATE`;
 }
 
 function keep(from: MoveRequest['from']): string {
   return `WITH those AS (${oldest(from)})
-    UPDATE posthorn.open_deliveries d SET status = $4, reason = $5, due_at = $6::bigint
+    UPDATE posthorn.open_deliveries d SET status = $6, reason = $7, due_at = $8::bigint
     FROM those t WHERE d.tenant_id = t.tenant_id AND d.id = t.id`;
 }
 
@@ -31,7 +32,7 @@ function cancel(from: MoveRequest['from']): string {
     )
     INSERT INTO posthorn.ended_deliveries
       (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, last_error, created_at, ended_at)
-    SELECT tenant_id, id, event_id, endpoint_id, 'cancelled', $4, attempt_count, schedule_start, last_error, created_at, $5::bigint
+    SELECT tenant_id, id, event_id, endpoint_id, 'cancelled', $6, attempt_count, schedule_start, last_error, created_at, $7::bigint
     FROM gone`;
 }
 
@@ -57,8 +58,8 @@ export class Moving {
     return moved;
   }
 
-  async #slice({ tenantId, endpointId, from, to, reason, limit, now }: MoveRequest): Promise<number> {
-    const whose = [tenantId, endpointId, limit];
+  async #slice({ tenantId, endpointId, from, to, reason, limit, before, now }: MoveRequest): Promise<number> {
+    const whose = [tenantId, endpointId, limit, idsBefore(before), before ?? Number.MAX_SAFE_INTEGER];
     const { rowCount } = await this.#c.connections.query(
       to === 'cancelled'
         ? { name: `cancel_${from}`, sql: cancel(from), parameters: [...whose, reason, now] }
@@ -68,10 +69,10 @@ export class Moving {
   }
 
   async redeliver(request: RedeliverRequest): Promise<Id[]> {
-    const { tenantId, deliveryIds, dueAt, spacingMs } = request;
+    const { tenantId, deliveryIds, from = sources, dueAt, spacingMs } = request;
     const moved = await this.#c.connections.transaction(async (run) => {
       await run(holdHistory);
-      const found = await movable(run, tenantId, deliveryIds);
+      const found = await movable(run, tenantId, deliveryIds, from);
       const those = deliveryIds
         .filter((id) => found.has(id))
         .map((id, i) => ({ id, endpointId: found.get(id)!, dueAt: Math.round(dueAt + i * spacingMs) }));
@@ -101,9 +102,9 @@ export class Moving {
 const HAS_PAYLOAD =
   'EXISTS (SELECT FROM posthorn.payloads p WHERE p.tenant_id = d.tenant_id AND p.event_id = d.event_id)';
 const LOCK_OPEN = `SELECT id, endpoint_id FROM posthorn.open_deliveries d
-  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status IN (${OPEN}) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
+  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status = ANY($3::text[]) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
 const LOCK_ENDED = `SELECT id, endpoint_id FROM posthorn.ended_deliveries d
-  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status IN (${ENDED}) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
+  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status = ANY($3::text[]) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
 const THOSE = 'unnest($2::text[], $3::bigint[]) AS s(id, due_at)';
 const REDELIVER_OPEN = `UPDATE posthorn.open_deliveries d
   SET status = 'pending', reason = NULL, due_at = s.due_at, schedule_start = attempt_count
@@ -118,13 +119,17 @@ const REDELIVER_ENDED = `WITH back AS (
   FROM back b JOIN posthorn.payloads p ON p.tenant_id = b.tenant_id AND p.event_id = b.event_id`;
 
 /** Those that may move, locked, with their endpoints. */
-async function movable(run: Run, tenantId: string, ids: readonly Id[]): Promise<Map<Id, Id>> {
-  const parameters = [tenantId, asciiArray(ids)];
-  const open = await run<{ id: Id; endpoint_id: Id }>({ name: 'redeliver_lock_open', sql: LOCK_OPEN, parameters });
-  const ended = await run<{ id: Id; endpoint_id: Id }>({ name: 'redeliver_lock_ended', sql: LOCK_ENDED, parameters });
+async function movable(
+  run: Run,
+  tenantId: string,
+  ids: readonly Id[],
+  from: readonly DeliveryStatus[],
+): Promise<Map<Id, Id>> {
+  const lock = (name: string, sql: string, statuses: readonly DeliveryStatus[]) => {
+    const parameters = [tenantId, asciiArray(ids), asciiArray(statuses.filter((status) => from.includes(status)))];
+    return run<{ id: Id; endpoint_id: Id }>({ name, sql, parameters });
+  };
+  const open = await lock('redeliver_lock_open', LOCK_OPEN, OPEN);
+  const ended = await lock('redeliver_lock_ended', LOCK_ENDED, ENDED);
   return new Map([...open.rows, ...ended.rows].map((row) => [row.id, row.endpoint_id]));
-}
-
-function quoted(statuses: readonly DeliveryStatus[]): string {
-  return statuses.map((status) => `'${status}'`).join(', ');
 }

@@ -6,7 +6,7 @@ import { ChangeFeed } from './change-feed.ts';
 import type { Told } from './change-feed.ts';
 import { DatabaseClock } from './clock.ts';
 import type { Connections } from './connections.ts';
-import { count } from './counters.ts';
+import { count, raise } from './counters.ts';
 import type { Use } from './counters.ts';
 import { forgetExpired } from './expired-rows.ts';
 import { Lease } from './lease.ts';
@@ -180,6 +180,10 @@ export class Nodes implements Cluster {
 
   count(uses: readonly Use[]): Promise<number[]> {
     return count(this.#o.connections, uses);
+  }
+
+  raise(counter: { name: string; window: number; to: number }): Promise<void> {
+    return raise(this.#o.connections, counter);
   }
 
   /**

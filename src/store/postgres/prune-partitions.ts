@@ -4,7 +4,7 @@ import type { Connections, Run } from './connections.ts';
 import { isRepeatable, sqlState } from './failure.ts';
 import { beginPartitionChange, partitionedTables, partitionKeys } from './partitions.ts';
 import type { Partition, PartitionedTable } from './partitions.ts';
-import { sweeping } from './prune-locks.ts';
+import { SweptElsewhere, sweeping } from './prune-locks.ts';
 
 /** Longest wait for a table, on which all that comes behind waits too. */
 const LOCK_MS = 100;
@@ -18,6 +18,8 @@ const MAX_REST = 1_000;
 const MAX_COUNTED = 100_000;
 /** Not the owner; too many open deliveries for a statement's time. */
 const NOT_AS_A_WHOLE = new Set(['42501', '57014']);
+/** Another node dropped it since it was listed. */
+const GONE = '42P01';
 
 /** The partitions of one stretch of time, one or none of each table. */
 export interface PartitionRange {
@@ -83,6 +85,7 @@ export async function dropRange(connections: Connections, range: PartitionRange)
     const stay = survivorsIn(counted.table, survivors).ids.filter((id) => id >= range.from && id < range.to);
     return { kind: 'dropped', rows: Math.max(0, before - stay.length) };
   } catch (error) {
+    if (sqlState(error) === GONE) throw new SweptElsewhere();
     if (isRepeatable(error)) return { kind: 'busy' };
     if (NOT_AS_A_WHOLE.has(sqlState(error) ?? '')) return { kind: 'many' };
     throw error;
@@ -100,6 +103,7 @@ export async function dissolveRange(connections: Connections, { partitions }: Pa
     for (const partition of partitions) if ((await countRows(connections, partition)) > MAX_REST) return;
     for (const partition of partitions) await sweeping(connections, (run) => drop(run, partition, 'everything'));
   } catch (error) {
+    if (sqlState(error) === GONE) throw new SweptElsewhere();
     if (!isRepeatable(error) && !NOT_AS_A_WHOLE.has(sqlState(error) ?? '')) throw error;
   }
 }

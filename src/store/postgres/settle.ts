@@ -138,9 +138,13 @@ export class Settling {
     const delivered: SettleCall[] = [];
     const ended: SettleCall[] = [];
     const kept: SettleCall[] = [];
+    const again: SettleCall[] = [];
+    const ids = new Set<Id>();
     for (const call of calls) {
-      const { status, reason, lastError, attempt } = call.input;
-      if (!isEnd(status)) kept.push(call);
+      const { deliveryId, status, reason, lastError, attempt } = call.input;
+      // A second word of the same delivery is for the next statement: of two rows that meet one, either may be taken.
+      if (ids.size === ids.add(deliveryId).size) again.push(call);
+      else if (!isEnd(status)) kept.push(call);
       else if (status === 'delivered' && reason === null && lastError === null && attempt) delivered.push(call);
       else ended.push(call);
     }
@@ -150,6 +154,7 @@ export class Settling {
       await this.#each(ended, (those) => this.#end('settle_ended', ENDED, those, whatHappened(those)));
     }
     if (kept.length > 0) await this.#each(kept, (those) => this.#keep(those));
+    if (again.length > 0) await this.run(again);
   };
 
   /** One statement for all; where that is wrong for one of them, one for each. */

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { RawBuilder, SqlBool } from 'kysely';
 import { firstIdAt } from '../../model/id.ts';
+import type { Id } from '../../model/id.ts';
 
 /** How far the clock of the machine may have stood back while ids went on: ids are made in order, whatever the clock does. */
 const SLACK_MS = 3 * 3_600_000;
@@ -12,6 +13,11 @@ const SLACK_MS = 3 * 3_600_000;
 export function createdFrom(id: string, createdAt: string, from: number): RawBuilder<SqlBool> {
   const ids = sql.ref(id);
   return sql<SqlBool>`${ids} >= ${firstIdAt(from)} and (${ids} >= ${firstIdAt(from + SLACK_MS)} or ${sql.ref(createdAt)} >= ${from})`;
+}
+
+/** Whatever is created before a time (epoch ms; undefined = ever) has an id before this one. */
+export function idsBefore(to: number | undefined): Id {
+  return to === undefined ? '~' : firstIdAt(to + SLACK_MS);
 }
 
 /**
@@ -29,7 +35,7 @@ export function createdBetween(
     terms.push(createdFrom(id, createdAt, from));
   }
   if (to !== undefined) {
-    terms.push(sql`${sql.ref(id)} < ${firstIdAt(to + SLACK_MS)}`, sql`${sql.ref(createdAt)} < ${to}`);
+    terms.push(sql`${sql.ref(id)} < ${idsBefore(to)}`, sql`${sql.ref(createdAt)} < ${to}`);
   }
   return sql<SqlBool>`${sql.join(terms, sql` and `)}`;
 }
