@@ -53,6 +53,11 @@ export class Pauses {
     this.#pause(line, end, at);
   }
 
+  /** A receiver answered 410 at `at`: it is left alone while its endpoint is being disabled. */
+  gone(line: Line, at: number): void {
+    if (line.pausedUntil < at + FIRST_PAUSE_MS) this.#pause(line, at + FIRST_PAUSE_MS, at);
+  }
+
   /** Another node was asked. `until`: epoch ms; 0 = the pause is over. */
   heard(tenantId: string, endpointId: Id, until: number): void {
     const { lines, subscriptions, now } = this.#o;

@@ -215,7 +215,10 @@ export class Worker {
       } else if (decision.kind === 'dead_letter') {
         status = 'dead_letter';
         reason = decision.reason;
-        if (decision.disable) this.#o.onGone(present);
+        if (decision.disable) {
+          this.pauses.gone(line, at);
+          this.#o.onGone(present);
+        }
       } else if (!present.endpoint.isActive) {
         status = 'held';
         reason = 'endpoint_disabled';
