@@ -19,6 +19,9 @@ export class Connection implements Timed {
   wheelNext: Timed | null = null;
   wheelPrevious: Timed | null = null;
 
+  /** On the same clock: since when it waits, or waited last. */
+  idleSince = 0;
+
   readonly origin: Origin;
   readonly address: string;
   readonly openedAt: number;

@@ -16,6 +16,12 @@ import { createGuard } from './url.ts';
 /** A connection is closed at this age, so that a receiver whose DNS changes is followed. */
 const maxAgeMs = 5 * 60_000;
 
+/** A connection that was read so short a time ago has nothing unread, but for what crosses the next request anyway. */
+const justReadMs = 1;
+
+/** As often in a row connections of an origin must have been fit to be used again before that is done at once. */
+const enoughTrust = 32;
+
 const defaultMaxIdleMs = 30_000;
 const defaultMaxIdleConnections = 1_024;
 
@@ -47,7 +53,10 @@ export function createSender(options: SenderOptions): Sender {
 
   function settled(exchange: RunningExchange, isReusable: boolean): void {
     deadlines.clear(exchange);
-    if (isReusable) park(exchange.connection!);
+    if (isReusable) {
+      exchange.connection!.origin.trust++;
+      park(exchange.connection!);
+    }
     if (deadlines.size === 0) onDrained?.();
   }
 
@@ -61,6 +70,7 @@ export function createSender(options: SenderOptions): Sender {
     connection.origin.idle.push(connection);
     idle.add(connection);
     const now = performance.now();
+    connection.idleSince = now;
     idleDeadlines.set(connection, now, now + idleMs);
     if (idle.size > maxIdleConnections) {
       for (const longestIdle of idle) {
@@ -104,6 +114,12 @@ export function createSender(options: SenderOptions): Sender {
     }
   }
 
+  /** Closed by the server, or in trouble: what comes behind an answer of this origin is looked at again. */
+  function gone(connection: Connection): void {
+    if (connections.has(connection)) connection.origin.trust = 0;
+    forget(connection);
+  }
+
   function open(exchange: RunningExchange): void {
     const { destination, origin } = exchange.target as Target;
     exchange.connection = null;
@@ -119,19 +135,24 @@ export function createSender(options: SenderOptions): Sender {
   function use(exchange: RunningExchange, { socket, address }: Connected): void {
     const { origin } = exchange.target as Target;
     origin.preferredAddress = address;
-    const connection = new Connection(origin, socket, address, forget);
+    const connection = new Connection(origin, socket, address, gone);
     connections.add(connection);
     exchange.connection = connection;
     connection.carry(exchange);
   }
 
   /**
-   * Not at once: what the server sent without being asked, or that it closed, may wait to be read, and must not pass for
-   * the answer to this request. Between two check phases the event loop reads all sockets; one alone may come right behind
-   * a reading that began before.
+   * Not at once: what the server sent without being asked, or that it closed, may wait to be read, and must not pass for the
+   * answer to this request. Between two check phases the event loop reads all sockets; one alone may come right behind a
+   * reading that began before. Under load these turns of the loop are what a slot is held for: an origin that never sends
+   * or closes unasked is spared them while its connections are handed from one exchange to the next.
    */
-  function reuse(exchange: RunningExchange, connection: Connection): void {
+  function reuse(exchange: RunningExchange, connection: Connection, now: number): void {
     exchange.connection = connection;
+    if (connection.origin.trust >= enoughTrust && now - connection.idleSince < justReadMs && connection.isOpen) {
+      connection.carry(exchange);
+      return;
+    }
     if (reusing.push(exchange) > 1) return;
     setImmediate(() => {
       setImmediate(writeAll, reusing);
@@ -198,7 +219,7 @@ export function createSender(options: SenderOptions): Sender {
       if (connection === null) {
         open(exchange);
       } else {
-        reuse(exchange, connection);
+        reuse(exchange, connection, now);
       }
     },
     close(graceMs) {

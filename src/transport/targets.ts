@@ -11,6 +11,8 @@ export interface Origin {
   readonly idle: Connection[];
   /** The address that answered last; tried first next time. */
   preferredAddress: string | null;
+  /** How often in a row a connection was fit to be used again. */
+  trust: number;
 }
 
 /** A URL that passed the guard, and where its connections are kept. */
@@ -56,7 +58,7 @@ export class Targets {
   #originOf(url: string): Origin {
     let entry = this.#origins.get(url);
     if (entry === undefined) {
-      entry = { origin: { url, idle: [], preferredAddress: null }, targets: 0 };
+      entry = { origin: { url, idle: [], preferredAddress: null, trust: 0 }, targets: 0 };
       this.#origins.set(url, entry);
     }
     entry.targets += 1;

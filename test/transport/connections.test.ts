@@ -174,7 +174,7 @@ describe('a socket that died before its first exchange', () => {
     const socket = new Socket();
     socket.destroy();
     let forgotten = false;
-    const origin = { url: 'http://127.0.0.1:1', idle: [], preferredAddress: null };
+    const origin = { url: 'http://127.0.0.1:1', idle: [], preferredAddress: null, trust: 0 };
     const judgement = createGuard(development).judge(origin.url);
     if (!judgement.ok) throw new Error(judgement.message);
     const { destination } = judgement;
