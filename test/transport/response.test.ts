@@ -269,7 +269,7 @@ describe("beside Node's own client", () => {
         const { statusCode, responseHeaders: headers, responseBody } = ours;
         expect({ statusCode, headers, body: responseBody ?? '' }).toEqual(await byNode(receiver.url()));
       }),
-      { numRuns: Number(process.env.RUNS ?? 2_000) },
+      { numRuns: Number(process.env.POSTHORN_TEST_RUNS ?? 2_000) },
     );
     expect(taken).toBeGreaterThan(100); // else the property says nothing
     expect(refused).toBeGreaterThan(100);
