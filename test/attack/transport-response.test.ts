@@ -168,7 +168,7 @@ describe('an odd response', () => {
         }
         if (once.isDone) taken++;
       }),
-      { numRuns: Number(process.env.RUNS ?? 6_000) },
+      { numRuns: Number(process.env.POSTHORN_TEST_RUNS ?? 6_000) },
     );
     expect(taken).toBeGreaterThan(500); // else the property says nothing
   });
@@ -186,7 +186,7 @@ describe('an odd response', () => {
         const { statusCode, headers } = ours.head!;
         expect(node, JSON.stringify(text)).toEqual({ head: { statusCode, headers }, body: ours.body });
       }),
-      { numRuns: Number(process.env.RUNS ?? 6_000) },
+      { numRuns: Number(process.env.POSTHORN_TEST_RUNS ?? 6_000) },
     );
     expect(taken).toBeGreaterThan(500);
   });

@@ -238,10 +238,11 @@ describe("beside Node's own client", () => {
   function byNode(url: string): Promise<object | null> {
     return new Promise((resolve) => {
       const asked = request(url, { method: 'POST', agent: false }, (answer) => {
-        let text = '';
-        answer.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => void chunks.push(chunk));
         answer.on('end', () => {
-          resolve(answer.complete ? { statusCode: answer.statusCode, headers: answer.rawHeaders, body: text } : null);
+          const { complete, statusCode, rawHeaders: headers } = answer;
+          resolve(complete ? { statusCode, headers, body: Buffer.concat(chunks).toString() } : null);
         });
         answer.on('error', () => resolve(null));
       });
