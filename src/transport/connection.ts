@@ -25,8 +25,6 @@ export class Connection implements Timed {
   readonly origin: Origin;
   readonly address: string;
   readonly openedAt: number;
-  /** Carried an exchange before the present one. */
-  used = false;
   idle = false;
   readonly #socket: Socket;
   readonly #reader = new ResponseReader();
@@ -70,7 +68,6 @@ export class Connection implements Timed {
   /** A connection that waits does not keep the process alive. */
   wait(): void {
     this.idle = true;
-    this.used = true;
     this.#socket.unref();
   }
 

@@ -21,8 +21,8 @@ const ownHeaders = new Set([
   'upgrade',
 ]);
 
-/** RFC 9110, section 5.6.2. */
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** A header's name (RFC 9110, section 5.6.2). */
+export const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** What a value may not have: controls but for the tab, and what is not Latin-1 (RFC 9110, section 5.5). */
 const unsendable = /[^\t\x20-\x7e\x80-\xff]/;
 

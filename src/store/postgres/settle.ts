@@ -17,26 +17,20 @@ interface KeptRow extends Record<string, unknown> {
   at: number | null;
 }
 
+/** The first of every statement; `$8` is the lease. */
+const COMMON = {
+  tenant_id: '$1::text[]',
+  id: '$2::text[]',
+  number: '$3::int[]',
+  started_at: '$4::bigint[]',
+  duration_ms: '$5::float8[]',
+  status_code: '$6::int[]',
+  detail: '$7::text[]',
+};
 /** The usual end says what varies, and nothing else. */
-const DELIVERED_ROWS = rowsOf({
-  tenant_id: '$1::text[]',
-  id: '$2::text[]',
-  number: '$3::int[]',
-  started_at: '$4::bigint[]',
-  duration_ms: '$5::float8[]',
-  status_code: '$6::int[]',
-  detail: '$7::text[]',
-  ended_at: '$9::bigint[]',
-});
-/** `$8` is the lease everywhere. */
+const DELIVERED_ROWS = rowsOf({ ...COMMON, ended_at: '$9::bigint[]' });
 const ROWS = rowsOf({
-  tenant_id: '$1::text[]',
-  id: '$2::text[]',
-  number: '$3::int[]',
-  started_at: '$4::bigint[]',
-  duration_ms: '$5::float8[]',
-  status_code: '$6::int[]',
-  detail: '$7::text[]',
+  ...COMMON,
   at: '$9::bigint[]',
   status: '$10::text[]',
   reason: '$11::text[]',
