@@ -91,7 +91,7 @@ export class Assignment {
       if (stored === null || stored.has(id)) lines.enter(line, { id, attemptCount: 0, scheduleStart: 0, message });
       else lines.release(line, this.#bytes);
     }
-    for (const line of this.#spilled) claims.hasBacklog(line);
+    for (const line of this.#spilled) claims.overflowed(line);
     if (this.#held) this.#lookAgain(this.#held);
   }
 

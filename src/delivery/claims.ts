@@ -88,6 +88,17 @@ export class Claims {
 
   /** The store holds deliveries of this line that are due and leased by nobody. */
   hasBacklog(line: Line): void {
+    line.overflow = 0;
+    this.#fetchSoon(line);
+  }
+
+  /** The same of one that came just now, for which there was no room. */
+  overflowed(line: Line): void {
+    line.overflowed(this.#o.now());
+    this.#fetchSoon(line);
+  }
+
+  #fetchSoon(line: Line): void {
     if (line.max === 0) return; // other nodes send what it has
     this.#remember(line);
     if (this.#hasRoom(line)) this.#kick();
@@ -208,6 +219,7 @@ export class Claims {
     for (const line of this.#backlog) {
       if (line.max > 0) continue;
       line.hasBacklog = false;
+      line.overflow = 0;
       this.#backlog.delete(line);
     }
   }
@@ -236,6 +248,7 @@ export class Claims {
       const count = result.counts.get(line.endpointId) ?? 0;
       this.#backlog.delete(line);
       if (line.hasBacklog || count >= perEndpoint || cutShort) this.#remember(line); // moved to the end: the others are next
+      else line.overflow = 0;
     }
     if (result.nextDueAt !== null) this.dueAt(result.nextDueAt);
   }
@@ -278,6 +291,7 @@ export class Claims {
       settling.release(tenantId, endpointId, work, now());
       return;
     }
+    if (work.attemptCount === 0 && line.overflow > 0) line.overflow--;
     lines.reserve(line, work.message.data.length);
     lines.enter(line, work);
   }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Endpoint } from '../model/endpoint.ts';
 import type { RecordChange, Store, StoreListener } from '../store/store.ts';
 import type { GuardPolicy, Sender } from '../transport/transport.ts';
+import { Admission } from './admission.ts';
 import { Assignments } from './assignment.ts';
 import { Claims } from './claims.ts';
 import { Coalesced } from './coalesced.ts';
@@ -88,6 +89,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     capacity: options.capacity ?? 10_000,
     capacityBytes: CAPACITY_BYTES,
   });
+  const admission = new Admission(lines);
   const catchUp = (): Promise<void> => recordChanges.catchUp();
   const eventTypes = new EventTypes({ store, catalogue, catchUp, now });
   const plans: Plans = new Plans({
@@ -142,7 +144,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     now,
     random,
     onFinish: (line) => {
-      publisher.onRoom();
+      admission.onRoom(line);
       claims.onFinish(line);
     },
     onHeldInVain: ({ endpoint }) => {
@@ -170,7 +172,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
   const assignments = new Assignments({ cluster, lines, claims, subscriptions, quotas, moves });
   const fanOuts = new FanOuts({ store, subscriptions, assignments, worker, quotas, catchUp, log, now });
   const publisher = new Publisher({
-    ...{ store, lines, subscriptions, eventTypes, assignments, worker, fanOuts, quotas, catchUp, now },
+    ...{ store, lines, admission, subscriptions, eventTypes, assignments, worker, fanOuts, quotas, catchUp, now },
   });
   const redeliveries = new Redeliveries({ store, lines, subscriptions, claims, quotas, log, now });
   const changes: EndpointChanges = new EndpointChanges({

@@ -13,6 +13,14 @@ export interface Work {
 /** The fewest exchanges at once that a failing endpoint keeps, so that its backlog is still tried and settled. */
 const FLOOR = 4;
 
+/** A line moves where something went on the wire no longer ago than this. */
+const MOVING_MS = 250;
+/** It is quick where its deliveries are no older than this when they go; with an overflow, which goes last, than that. */
+const QUICK_MS = 2_000;
+const QUICK_AGAIN_MS = 10_000;
+/** More than this is a backlog like any other. */
+const MAX_OVERFLOW = 2_000;
+
 /** The waiting line of one endpoint on this node. */
 export class Line {
   readonly endpointId: Id;
@@ -33,9 +41,14 @@ export class Line {
   toldUntil = 0;
   /** The store may hold due deliveries for it that no node has leased. */
   hasBacklog = false;
+  /** Its backlog, where that is no more than what this node stored for want of room while the line was quick; else 0. */
+  overflow = 0;
   /** True while it stands in its tenant's ring. */
   isReady = false;
   failuresInRow = 0;
+  /** When something of it went on the wire last (epoch ms), and how old the last one was that had not been sent before (ms). */
+  movedAt = 0;
+  ageMs = 0;
   /** Pauses without a success in between: each is twice as long as the one before. */
   pausesInRow = 0;
   /** When attempts since the last success began (epoch ms), where endpoints are disabled for failing; null without any. */
@@ -55,6 +68,17 @@ export class Line {
     this.cap = cap;
     this.max = max;
     this.limit = max;
+  }
+
+  /** True where what comes now goes soon: its receiver keeps up, and what was stored for want of room is little. */
+  isQuick(now: number): boolean {
+    if (this.failuresInRow > 0 || this.pausedUntil > 0 || now - this.movedAt > MOVING_MS) return false;
+    return this.overflow > 0 ? this.ageMs <= QUICK_AGAIN_MS : !this.hasBacklog && this.ageMs <= QUICK_MS;
+  }
+
+  /** A delivery of it was stored for want of room. */
+  overflowed(now: number): void {
+    this.overflow = this.isQuick(now) && this.overflow < MAX_OVERFLOW ? this.overflow + 1 : 0;
   }
 
   /** One that is in no trouble has all of the new part at once. What is on the wire beyond it ends by itself. */

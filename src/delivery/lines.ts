@@ -124,6 +124,11 @@ export class Lines {
     return Math.max(0, Math.floor(free - line.reserved));
   }
 
+  /** True where nothing older is in the store, and there is room. */
+  mayEnter(line: Line): boolean {
+    return !line.hasBacklog && this.room(line) > 0;
+  }
+
   /** Takes room for one delivery before it is stored, so that it is there when the commit returns. */
   reserve(line: Line, bytes: number): void {
     line.reserved++;

@@ -3,20 +3,18 @@ import { badField, PosthornError } from '../errors.ts';
 import { isEventType, type Event } from '../model/event.ts';
 import { newId, prefixes } from '../model/id.ts';
 import type { AcceptEntry, AcceptOutcome, Store } from '../store/store.ts';
+import type { Admission } from './admission.ts';
 import type { Assignment, Assignments } from './assignment.ts';
 import type { Published, PublishInput } from './engine.ts';
 import type { EventTypes } from './event-types.ts';
 import { FAN_OUT_SLICE, type FanOuts } from './fan-out.ts';
+import type { Line } from './line.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage, publicEventId } from './message.ts';
 import type { Quotas } from './quotas.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 import type { Worker } from './worker.ts';
 
-/** How long a publish waits for room before it is refused. */
-const PATIENCE_MS = 5_000;
-/** Publishes that may wait for room; more are refused at once. */
-const MAX_WAITING = 20_000;
 /** Deliveries that one call may store in the transaction of its events. */
 const MAX_ROWS = 10_000;
 
@@ -27,6 +25,7 @@ const LABEL = /^[^\p{Cc}]{1,256}$/u;
 export interface PublisherOptions {
   store: Store;
   lines: Lines;
+  admission: Admission;
   subscriptions: Subscriptions;
   eventTypes: EventTypes;
   assignments: Assignments;
@@ -52,7 +51,6 @@ interface Draft {
 /** Takes events in: checked, matched, stored with their deliveries in one transaction, handed to the lines in memory. */
 export class Publisher {
   readonly #o: PublisherOptions;
-  readonly #waiting = new Set<() => void>();
 
   constructor(options: PublisherOptions) {
     this.#o = options;
@@ -96,15 +94,6 @@ export class Publisher {
     });
   }
 
-  /** A slot came free: publishes that wait for room may look again. */
-  onRoom(): void {
-    if (this.#waiting.size === 0) return;
-    for (const go of this.#waiting) {
-      if (this.#o.lines.isFull) return;
-      go();
-    }
-  }
-
   /** Throws the error, unless it is about a type that another node may have made a moment ago: then that is known behind it. */
   async #learnTypes(error: unknown): Promise<void> {
     const { store, catchUp } = this.#o;
@@ -136,7 +125,9 @@ export class Publisher {
   }
 
   async #accept(tenantId: string, inputs: readonly PublishInput[], slice: number): Promise<Published[]> {
-    if (this.#o.lines.isFull) await this.#room();
+    const { lines, admission } = this.#o;
+    const crowded = (): Line | null => this.#crowded(tenantId, inputs, slice);
+    if (lines.isFull || crowded()) await admission.enter(crowded);
     const at = this.#o.now();
     const few = this.#o.quotas.takeOfFew(tenantId, inputs.length, at);
     const room = few && (await few);
@@ -165,21 +156,18 @@ export class Publisher {
     return published;
   }
 
-  /** Waits until something fits in memory; refuses when that takes too long. */
-  async #room(): Promise<void> {
-    if (this.#waiting.size >= MAX_WAITING) throw overloaded();
-    await new Promise<void>((resolve, reject) => {
-      const go = (): void => {
-        clearTimeout(timer);
-        this.#waiting.delete(go);
-        resolve();
-      };
-      const timer = setTimeout(() => {
-        this.#waiting.delete(go);
-        reject(overloaded());
-      }, PATIENCE_MS);
-      this.#waiting.add(go);
-    });
+  /** Of the lines that get one of these one where it is worth while to wait. */
+  #crowded(tenantId: string, inputs: readonly PublishInput[], slice: number): Line | null {
+    const { lines, subscriptions } = this.#o;
+    const now = this.#o.now();
+    for (const { type } of inputs) {
+      const matched = subscriptions.match(tenantId, type);
+      for (let i = 0; i < matched.length && i < slice; i++) {
+        const line = lines.find(matched[i]!.endpoint.id);
+        if (line && !lines.mayEnter(line) && line.isQuick(now)) return line;
+      }
+    }
+    return null;
   }
 
   #draft(tenantId: string, input: PublishInput, slice: number, at: number, isOverQuota: boolean): Draft {
@@ -254,8 +242,4 @@ export function ownIdKey(ownId: string): string {
 /** 192 bits of SHA-256: enough that no two texts meet, and short in the store. */
 export function hash(text: string): string {
   return createHash('sha256').update(text).digest('base64url').slice(0, 32);
-}
-
-function overloaded(): PosthornError {
-  return new PosthornError('OVERLOADED', undefined, { retryAfterSeconds: 5 });
 }

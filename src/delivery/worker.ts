@@ -163,6 +163,8 @@ export class Worker {
       return;
     }
     const at = now();
+    line.movedAt = at;
+    if (work.attemptCount === 0) line.ageMs = at - work.message.event.createdAt;
     const { lease } = this.settling;
     let body: Buffer;
     let headers: string[];

@@ -1,0 +1,92 @@
+import { PosthornError } from '../errors.ts';
+import type { Line } from './line.ts';
+import type { Lines } from './lines.ts';
+
+/** How long a publish waits for memory before it is refused. */
+const PATIENCE_MS = 5_000;
+/** How long it waits for a line that moves, before its delivery goes to the store to be claimed from there. */
+const LINE_PATIENCE_MS = 500;
+/** How often it looks whether that still moves. */
+const LOOK_MS = 100;
+/** Publishes that may wait for memory; more are refused at once. */
+const MAX_WAITING = 20_000;
+
+/**
+ * Where publishes wait at the door while this node has more than it can send.
+ *
+ * A delivery without room in memory is stored for a claim to bring back, which costs the store twice as much: where all
+ * are quick and only the machine is at its end, that would slow everything down for as long as the rush lasts. So a publish
+ * waits for a line that moves, a little; for one that does not (slow, failing, paused, with a backlog) nobody waits.
+ */
+export class Admission {
+  readonly #lines: Lines;
+  /** Those who wait until memory is not full. */
+  readonly #waiting = new Set<() => void>();
+  /** Those who wait for a line, in turn. */
+  readonly #inLine = new Map<Line, Set<() => void>>();
+
+  constructor(lines: Lines) {
+    this.#lines = lines;
+  }
+
+  /**
+   * Resolves when there is room, or when it was waited for long enough. `crowded`: a line that the caller has something
+   * for, and where it is worth while to wait; null without any.
+   * @throws OVERLOADED where memory is full for five seconds
+   */
+  async enter(crowded: () => Line | null): Promise<void> {
+    if (this.#lines.isFull) await this.#memory();
+    const until = performance.now() + LINE_PATIENCE_MS;
+    for (let line = crowded(); line !== null; line = crowded()) {
+      const left = until - performance.now();
+      if (left <= 0) return;
+      await this.#turn(line, Math.min(left, LOOK_MS));
+    }
+  }
+
+  /** A delivery left this line: one that waits for it may go in, and those who wait for memory look again. */
+  onRoom(line: Line): void {
+    if (this.#inLine.size > 0 && this.#lines.mayEnter(line)) this.#inLine.get(line)?.values().next().value?.();
+    if (this.#waiting.size === 0) return;
+    for (const go of this.#waiting) {
+      if (this.#lines.isFull) return;
+      go();
+    }
+  }
+
+  async #memory(): Promise<void> {
+    if (this.#waiting.size >= MAX_WAITING) throw overloaded();
+    await new Promise<void>((resolve, reject) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#waiting.delete(go);
+        reject(overloaded());
+      }, PATIENCE_MS);
+      this.#waiting.add(go);
+    });
+  }
+
+  async #turn(line: Line, patienceMs: number): Promise<void> {
+    let turns = this.#inLine.get(line);
+    if (!turns) this.#inLine.set(line, (turns = new Set()));
+    const those = turns;
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        clearTimeout(timer);
+        those.delete(go);
+        if (those.size === 0) this.#inLine.delete(line);
+        resolve();
+      };
+      const timer = setTimeout(go, patienceMs);
+      those.add(go);
+    });
+  }
+}
+
+function overloaded(): PosthornError {
+  return new PosthornError('OVERLOADED', undefined, { retryAfterSeconds: 5 });
+}
