@@ -16,7 +16,7 @@ const DAYS = 10;
 const DAY_MS = 86_400_000;
 /** Rows of one filling statement. */
 const SLICE = 250_000;
-const CLAIMS = 300;
+const CLAIMS = 1_000;
 const ROUNDS = 5;
 const EVENTS_A_ROUND = 20_000;
 
@@ -26,6 +26,8 @@ export interface PostgresHistory {
   fillSeconds: number;
   /** A claim of up to 128 deliveries, with events are accepted and settled beside it, ms. */
   claim: Percentiles;
+  /** Deliveries of a claim, on average. */
+  claimed: number;
   /** Events accepted a second into the full database over those into an empty one, median of pairs of rounds. */
   ingestRatio: number;
 }
@@ -51,9 +53,9 @@ export async function measureHistory(options: {
         if (round > 0) rates[which].push(rate); // the first one warms up
       }
     }
-    const claim = await measureClaims(stores.full);
+    const { claim, claimed } = await measureClaims(stores.full);
     const ingestRatio = median(rates.full.map((rate, i) => rate / rates.empty[i]!));
-    return { ended: options.ended, pending: options.pending, fillSeconds, claim, ingestRatio };
+    return { ended: options.ended, pending: options.pending, fillSeconds, claim, claimed, ingestRatio };
   } finally {
     for (const store of Object.values(stores)) await store.close();
     await postgres.stop();
@@ -149,8 +151,9 @@ function entry(endpointId: Id, data: string): AcceptEntry {
 }
 
 /** Claims one after the other, each settled as delivered, while events come in at some hundred a second. */
-async function measureClaims(store: PostgresStore): Promise<Percentiles> {
+async function measureClaims(store: PostgresStore): Promise<Pick<PostgresHistory, 'claim' | 'claimed'>> {
   const histogram = new Histogram();
+  let claimed = 0;
   let isOver = false;
   const background = (async () => {
     const data = '{}';
@@ -169,6 +172,7 @@ async function measureClaims(store: PostgresStore): Promise<Percentiles> {
       except: new Set(),
     });
     histogram.record((performance.now() - startedAt) * 1000);
+    claimed += deliveries.length;
     const now = Date.now();
     await Promise.all(
       deliveries.map(({ id, event, attemptCount }) =>
@@ -191,5 +195,5 @@ async function measureClaims(store: PostgresStore): Promise<Percentiles> {
   }
   isOver = true;
   await background;
-  return histogram.percentiles();
+  return { claim: histogram.percentiles(), claimed: claimed / CLAIMS };
 }

@@ -11,6 +11,17 @@ const LOOK_MS = 100;
 /** Publishes that may wait for memory; more are refused at once. */
 const MAX_WAITING = 20_000;
 
+/** A line that has not the places that a publish needs. */
+export interface Crowd {
+  readonly line: Line;
+  readonly places: number;
+}
+
+interface Turn {
+  readonly places: number;
+  readonly go: () => void;
+}
+
 /**
  * Where publishes wait at the door while this node has more than it can send.
  *
@@ -23,30 +34,33 @@ export class Admission {
   /** Those who wait until memory is not full. */
   readonly #waiting = new Set<() => void>();
   /** Those who wait for a line, in turn. */
-  readonly #inLine = new Map<Line, Set<() => void>>();
+  readonly #inLine = new Map<Line, Set<Turn>>();
 
   constructor(lines: Lines) {
     this.#lines = lines;
   }
 
   /**
-   * Resolves when there is room, or when it was waited for long enough. `crowded`: a line that the caller has something
-   * for, and where it is worth while to wait; null without any.
+   * Resolves when there is room, or when it was waited for long enough. `crowded`: where it is worth while to wait for room
+   * for what the caller has; null where that is nowhere.
    * @throws OVERLOADED where memory is full for five seconds
    */
-  async enter(crowded: () => Line | null): Promise<void> {
+  async enter(crowded: () => Crowd | null): Promise<void> {
     if (this.#lines.isFull) await this.#memory();
     const until = performance.now() + LINE_PATIENCE_MS;
-    for (let line = crowded(); line !== null; line = crowded()) {
+    for (let crowd = crowded(); crowd !== null; crowd = crowded()) {
       const left = until - performance.now();
       if (left <= 0) return;
-      await this.#turn(line, Math.min(left, LOOK_MS));
+      await this.#turn(crowd, Math.min(left, LOOK_MS));
     }
   }
 
   /** A delivery left this line: one that waits for it may go in, and those who wait for memory look again. */
   onRoom(line: Line): void {
-    if (this.#inLine.size > 0 && this.#lines.mayEnter(line)) this.#inLine.get(line)?.values().next().value?.();
+    if (this.#inLine.size > 0) {
+      const next = this.#inLine.get(line)?.values().next().value;
+      if (next && this.#lines.mayEnter(line, next.places)) next.go();
+    }
     if (this.#waiting.size === 0) return;
     for (const go of this.#waiting) {
       if (this.#lines.isFull) return;
@@ -70,19 +84,21 @@ export class Admission {
     });
   }
 
-  async #turn(line: Line, patienceMs: number): Promise<void> {
-    let turns = this.#inLine.get(line);
-    if (!turns) this.#inLine.set(line, (turns = new Set()));
-    const those = turns;
+  async #turn({ line, places }: Crowd, patienceMs: number): Promise<void> {
+    const turns = this.#inLine.get(line) ?? new Set<Turn>();
+    this.#inLine.set(line, turns);
     await new Promise<void>((resolve) => {
-      const go = (): void => {
-        clearTimeout(timer);
-        those.delete(go);
-        if (those.size === 0) this.#inLine.delete(line);
-        resolve();
+      const turn = {
+        places,
+        go: () => {
+          clearTimeout(timer);
+          turns.delete(turn);
+          if (turns.size === 0) this.#inLine.delete(line);
+          resolve();
+        },
       };
-      const timer = setTimeout(go, patienceMs);
-      those.add(go);
+      const timer = setTimeout(turn.go, patienceMs);
+      turns.add(turn);
     });
   }
 }

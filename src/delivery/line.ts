@@ -46,7 +46,7 @@ export class Line {
   /** True while it stands in its tenant's ring. */
   isReady = false;
   failuresInRow = 0;
-  /** When something of it went on the wire last (epoch ms), and how old the last one was that had not been sent before (ms). */
+  /** When something of it went on the wire last, or began to wait for that (epoch ms), and how old the last one was that had not been sent before (ms). */
   movedAt = 0;
   ageMs = 0;
   /** Pauses without a success in between: each is twice as long as the one before. */

@@ -124,9 +124,9 @@ export class Lines {
     return Math.max(0, Math.floor(free - line.reserved));
   }
 
-  /** True where nothing older is in the store, and there is room. */
-  mayEnter(line: Line): boolean {
-    return !line.hasBacklog && this.room(line) > 0;
+  /** True where nothing older is in the store, and there is room for so many. */
+  mayEnter(line: Line, count: number): boolean {
+    return !line.hasBacklog && this.room(line) >= count;
   }
 
   /** Takes room for one delivery before it is stored, so that it is there when the commit returns. */

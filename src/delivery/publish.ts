@@ -3,18 +3,19 @@ import { badField, PosthornError } from '../errors.ts';
 import { isEventType, type Event } from '../model/event.ts';
 import { newId, prefixes } from '../model/id.ts';
 import type { AcceptEntry, AcceptOutcome, Store } from '../store/store.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, Crowd } from './admission.ts';
 import type { Assignment, Assignments } from './assignment.ts';
 import type { Published, PublishInput } from './engine.ts';
 import type { EventTypes } from './event-types.ts';
 import { FAN_OUT_SLICE, type FanOuts } from './fan-out.ts';
-import type { Line } from './line.ts';
 import type { Lines } from './lines.ts';
 import { EventMessage, publicEventId } from './message.ts';
 import type { Quotas } from './quotas.ts';
 import type { LiveEndpoint, Subscriptions } from './subscriptions.ts';
 import type { Worker } from './worker.ts';
 
+/** A publish waits for no more places than this, however many it will take. */
+const MOST_PLACES = 32;
 /** Deliveries that one call may store in the transaction of its events. */
 const MAX_ROWS = 10_000;
 
@@ -126,7 +127,7 @@ export class Publisher {
 
   async #accept(tenantId: string, inputs: readonly PublishInput[], slice: number): Promise<Published[]> {
     const { lines, admission } = this.#o;
-    const crowded = (): Line | null => this.#crowded(tenantId, inputs, slice);
+    const crowded = (): Crowd | null => this.#crowded(tenantId, inputs, slice);
     if (lines.isFull || crowded()) await admission.enter(crowded);
     const at = this.#o.now();
     const few = this.#o.quotas.takeOfFew(tenantId, inputs.length, at);
@@ -156,15 +157,16 @@ export class Publisher {
     return published;
   }
 
-  /** Of the lines that get one of these one where it is worth while to wait. */
-  #crowded(tenantId: string, inputs: readonly PublishInput[], slice: number): Line | null {
+  /** A line that gets one of these, and where it is worth while to wait for room: places that go to its neighbours count. */
+  #crowded(tenantId: string, inputs: readonly PublishInput[], slice: number): Crowd | null {
     const { lines, subscriptions } = this.#o;
     const now = this.#o.now();
     for (const { type } of inputs) {
       const matched = subscriptions.match(tenantId, type);
+      const places = Math.min(matched.length, MOST_PLACES);
       for (let i = 0; i < matched.length && i < slice; i++) {
         const line = lines.find(matched[i]!.endpoint.id);
-        if (line && !lines.mayEnter(line) && line.isQuick(now)) return line;
+        if (line && !lines.mayEnter(line, places) && line.isQuick(now)) return { line, places };
       }
     }
     return null;

@@ -13,6 +13,12 @@ import type { Doubtful, Doubts } from './doubts.ts';
 const MAX_DATA_CHARS = 8 * 1024 * 1024;
 /** The ring is filled from the database at least this often: other nodes leave work, too. */
 const REFILL_MS = 15_000;
+/** How long one statement may lease for, about: what it leased first is to be on its way soon, whatever the database's speed. */
+const PACE_MS = 6;
+const MIN_PACE = 32;
+const MAX_PACE = 1_000;
+/** Weight of the newest statement in what is known of the speed. */
+const NEWEST = 0.2;
 /** Rounds of one call: lines that had less than was thought leave room for others. */
 const ROUNDS = 4;
 
@@ -82,6 +88,8 @@ export class Claiming {
   readonly #doubts: Doubts;
   #isStale = true;
   #filledAt = Number.NEGATIVE_INFINITY;
+  /** Deliveries that are leased in {@link PACE_MS}, as far as is known. */
+  #pace = 2 * MIN_PACE;
 
   constructor(context: Context, doubts: Doubts) {
     this.#c = context;
@@ -93,7 +101,8 @@ export class Claiming {
     this.#isStale = true;
   }
 
-  async claim(request: ClaimRequest): Promise<ClaimResult> {
+  async claim(asked: ClaimRequest): Promise<ClaimResult> {
+    const request = { ...asked, limit: Math.min(asked.limit, Math.round(this.#pace)) };
     const into = new Taken();
     let more = true;
     try {
@@ -103,6 +112,7 @@ export class Claiming {
       this.#isStale = true;
       if (into.deliveries.length === 0) throw error;
     }
+    if (into.deliveries.length === request.limit && request.limit < asked.limit) more = true;
     return { deliveries: into.deliveries, more, nextDueAt: this.#c.due.nextAt() };
   }
 
@@ -157,6 +167,7 @@ export class Claiming {
     const taken = shares.map(() => 0);
     if (shares.length === 0) return taken;
     const node = this.#c.node();
+    const beganAt = performance.now();
     const rows = await this.#lease(node, {
       name: 'claim',
       sql: CLAIM,
@@ -169,6 +180,7 @@ export class Claiming {
         Math.max(0, MAX_DATA_CHARS - into.dataChars),
       ],
     });
+    this.#learnPace(rows.length, performance.now() - beganAt);
     // Leased under a lease that was lost meanwhile: they are given back with it.
     if (node !== this.#c.node()) return taken;
     rows.sort((a, b) => a.place - b.place);
@@ -177,6 +189,13 @@ export class Claiming {
       into.add(row);
     }
     return taken;
+  }
+
+  /** Of few rows nothing is learnt: what they take is the round trip's. */
+  #learnPace(rows: number, tookMs: number): void {
+    if (rows < MIN_PACE) return;
+    const pace = this.#pace + NEWEST * ((rows * PACE_MS) / tookMs - this.#pace);
+    this.#pace = Math.min(MAX_PACE, Math.max(MIN_PACE, pace));
   }
 
   /** What it leases is known before the commit: where the answer to that is lost, it is given back. */

@@ -295,6 +295,8 @@ function session({ statementTimeoutMs }: ConnectionOptions): Record<string, stri
   return {
     statement_timeout: String(statementTimeoutMs),
     idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
+    // No look through a table is worth more than one core: deliveries go on beside it.
+    max_parallel_workers_per_gather: '0',
   };
 }
 
