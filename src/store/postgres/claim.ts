@@ -14,7 +14,7 @@ const MAX_DATA_CHARS = 8 * 1024 * 1024;
 /** The ring is filled from the database at least this often: other nodes leave work, too. */
 const REFILL_MS = 15_000;
 /** How long one statement may lease for, about: what it leased first is to be on its way soon, whatever the database's speed. */
-const PACE_MS = 6;
+const PACE_MS = 5;
 const MIN_PACE = 32;
 const MAX_PACE = 1_000;
 /** Weight of the newest statement in what is known of the speed. */
