@@ -23,7 +23,7 @@ Usage: node bench/postgres.ts [options]
 
   --only LIST      of ${NAMES.join(', ')} (default: all)
   --seconds N      length of each saturation run (30)
-  --connections N  connections of the load generators at saturation (128)
+  --connections N  connections of each load generator at saturation (128)
   --rate N         events a second of the latency run (1000)
   --backlog N      deliveries of the backlog (500000)
   --answer N       ms that its receiver takes for an answer (300)
@@ -84,6 +84,8 @@ async function run(): Promise<void> {
       ? ([
           [1, 1, 2],
           [2, 1, 2],
+          [2, 1, 2],
+          [1, 1, 2],
           [1, 1, 2],
           [2, 1, 2],
         ] as const)

@@ -23,6 +23,7 @@ export interface SaturationPlan {
   ends: number;
   fanOut: number;
   seconds: number;
+  /** Of each load generator. */
   connections: number;
   workDir: string | null;
   profileDir: string | null;
@@ -86,12 +87,12 @@ export async function measureLatency(options: {
   }
 }
 
-function loadPlan(node: Posthorn, type: string, { ends, seconds, connections }: SaturationPlan) {
+function loadPlan(node: Posthorn, type: string, { seconds, connections }: SaturationPlan) {
   return {
     port: node.port,
     apiKey,
     types: [type],
-    connections: Math.ceil(connections / ends),
+    connections,
     mode: 'closed' as const,
     durationMs: seconds * 1000,
     dataBytes: DATA_BYTES,

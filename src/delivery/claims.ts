@@ -247,7 +247,8 @@ export class Claims {
     for (const line of candidates) {
       const count = result.counts.get(line.endpointId) ?? 0;
       this.#backlog.delete(line);
-      if (line.hasBacklog || count >= perEndpoint || cutShort) this.#remember(line); // moved to the end: the others are next
+      if (line.hasBacklog || count >= perEndpoint || cutShort)
+        this.#remember(line); // moved to the end: the others are next
       else line.overflow = 0;
     }
     if (result.nextDueAt !== null) this.dueAt(result.nextDueAt);

@@ -15,8 +15,7 @@ async function countingRig(options: Parameters<typeof rig>[0]): Promise<Counted>
   const change = (real: Store): Store => ({
     ...real,
     accept(entries: readonly AcceptEntry[]) {
-      for (const { deliveries } of entries)
-        spilled += deliveries.filter(({ status }) => status === 'pending').length;
+      for (const { deliveries } of entries) spilled += deliveries.filter(({ status }) => status === 'pending').length;
       return real.accept(entries);
     },
   });

@@ -2,6 +2,8 @@
 const MAX_ROWS = 2_000;
 const MAX_CHARS = 4 * 1024 * 1024;
 
+const LONGEST_REST_MS = 10;
+
 /** One call that waits for the commit of its batch. */
 export interface Call<Input, Output> {
   readonly input: Input;
@@ -15,22 +17,33 @@ interface Batch<Input, Output> {
   chars: number;
 }
 
+export interface LaneOptions {
+  /** Statements at once. */
+  width: number;
+  /**
+   * Calls of a batch from which on the lane rests behind it for as long as it took, so that the next one is larger: for
+   * verbs that nobody waits for. Default: it never rests.
+   */
+  restsFrom?: number;
+}
+
 /**
  * Gathers calls of one verb into batches, a statement each. While it is idle a batch leaves when the event loop has
- * turned once; while `width` statements are under way everything waits for one of them and leaves together. Nothing
- * waits for a clock.
+ * turned once; while `width` statements are under way everything waits for one of them and leaves together.
  */
 export class Lane<Input, Output> {
   readonly #run: (calls: readonly Call<Input, Output>[]) => Promise<void>;
   readonly #width: number;
+  readonly #restsFrom: number;
   #queue: Batch<Input, Output>[] = [];
   #underWay = 0;
   #isTurning = false;
   #whenIdle: (() => void)[] = [];
 
   /** `run` answers every call, and never rejects. */
-  constructor(width: number, run: (calls: readonly Call<Input, Output>[]) => Promise<void>) {
-    this.#width = width;
+  constructor(options: LaneOptions, run: (calls: readonly Call<Input, Output>[]) => Promise<void>) {
+    this.#width = options.width;
+    this.#restsFrom = options.restsFrom ?? Number.POSITIVE_INFINITY;
     this.#run = run;
   }
 
@@ -54,6 +67,14 @@ export class Lane<Input, Output> {
     });
   }
 
+  async #runAndRest(calls: readonly Call<Input, Output>[]): Promise<void> {
+    const beganAt = performance.now();
+    await this.#run(calls);
+    if (calls.length < this.#restsFrom || this.#queue.length > 1) return; // a full batch waits already
+    const tookMs = performance.now() - beganAt;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(LONGEST_REST_MS, tookMs)));
+  }
+
   /** Resolves when everything called so far has its answer. */
   idle(): Promise<void> {
     if (this.#underWay === 0 && this.#queue.length === 0) return Promise.resolve();
@@ -65,7 +86,7 @@ export class Lane<Input, Output> {
       const batch = this.#queue.shift();
       if (!batch) break;
       this.#underWay++;
-      void this.#run(batch.calls).finally(() => {
+      void this.#runAndRest(batch.calls).finally(() => {
         this.#underWay--;
         this.#next();
       });

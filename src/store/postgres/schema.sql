@@ -211,7 +211,7 @@ CASE status
     ELSE false
 END)
 ) WITH (
-  autovacuum_vacuum_scale_factor=0,
+  autovacuum_vacuum_scale_factor=0.05,
   autovacuum_vacuum_threshold=20000,
   autovacuum_vacuum_insert_threshold=-1,
   autovacuum_analyze_scale_factor=0,
@@ -295,9 +295,9 @@ CREATE INDEX changes_by_tx ON posthorn.changes USING btree (tx);
 
 CREATE INDEX dedupe_by_event ON posthorn.dedupe USING btree (event_id);
 
-CREATE INDEX ended_deliveries_by_endpoint ON ONLY posthorn.ended_deliveries USING btree (tenant_id, endpoint_id, id);
+CREATE INDEX ended_deliveries_by_endpoint ON ONLY posthorn.ended_deliveries USING btree (tenant_id, endpoint_id, id) WHERE (endpoint_id IS NOT NULL);
 
-CREATE INDEX ended_deliveries_by_event ON ONLY posthorn.ended_deliveries USING btree (tenant_id, event_id);
+CREATE INDEX ended_deliveries_by_event ON ONLY posthorn.ended_deliveries USING btree (tenant_id, event_id) WHERE (event_id IS NOT NULL);
 
 CREATE INDEX ended_deliveries_dead ON ONLY posthorn.ended_deliveries USING btree (tenant_id, id) WHERE (status = 'dead_letter'::text);
 
@@ -315,7 +315,7 @@ CREATE INDEX endpoints_live ON posthorn.endpoints USING btree (tenant_id, delete
 
 CREATE INDEX events_by_group ON ONLY posthorn.events USING btree (tenant_id, group_key, id) WHERE (group_key IS NOT NULL);
 
-CREATE INDEX events_by_type ON ONLY posthorn.events USING btree (tenant_id, type, id);
+CREATE INDEX events_by_type ON ONLY posthorn.events USING btree (tenant_id, type, id) WHERE (type IS NOT NULL);
 
 CREATE INDEX events_unfinished ON ONLY posthorn.events USING btree (id) WHERE (fan_out_after IS NOT NULL);
 
@@ -329,9 +329,9 @@ CREATE UNIQUE INDEX members_by_email ON posthorn.members USING btree (tenant_id,
 
 CREATE INDEX nodes_live ON posthorn.nodes USING btree (number) WHERE (ended_at IS NULL);
 
-CREATE INDEX open_deliveries_by_endpoint ON posthorn.open_deliveries USING btree (tenant_id, endpoint_id, id);
+CREATE INDEX open_deliveries_by_endpoint ON posthorn.open_deliveries USING btree (tenant_id, endpoint_id, id) WHERE (endpoint_id IS NOT NULL);
 
-CREATE INDEX open_deliveries_by_event ON posthorn.open_deliveries USING btree (tenant_id, event_id);
+CREATE INDEX open_deliveries_by_event ON posthorn.open_deliveries USING btree (tenant_id, event_id) WHERE (event_id IS NOT NULL);
 
 CREATE INDEX open_deliveries_due ON posthorn.open_deliveries USING btree (tenant_id, endpoint_id, due_at, id) WHERE (status = 'pending'::text);
 

@@ -65,6 +65,8 @@ export interface PostgresStore extends Store {
 const ROOT_KEY = 'root';
 /** Statements of one verb under way at once. Two make batches half as large, and cost PostgreSQL half as much again. */
 const WIDTH = 1;
+/** Below it settlements are written at once; from there on a rest makes half as many statements of them. */
+const SETTLE_RESTS_FROM = 8;
 
 /** The store on PostgreSQL: any number of nodes on one database. */
 export function createPostgresStore(options: PostgresStoreOptions): PostgresStore {
@@ -95,8 +97,8 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
   const claiming = new Claiming(context, doubts);
   const moving = new Moving(context);
   const fanningOut = new FanningOut(context, doubts);
-  const acceptLane = new Lane<readonly AcceptEntry[], AcceptOutcome[]>(WIDTH, accepting.run);
-  const settleLane = new Lane<Settlement, boolean>(WIDTH, settling.run);
+  const acceptLane = new Lane<readonly AcceptEntry[], AcceptOutcome[]>({ width: WIDTH }, accepting.run);
+  const settleLane = new Lane<Settlement, boolean>({ width: WIDTH, restsFrom: SETTLE_RESTS_FROM }, settling.run);
   const driver = createRecordDriver(connections, context.node);
   const guarded: typeof driver = {
     ...driver,
