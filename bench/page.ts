@@ -67,7 +67,7 @@ export function render(results: Results): string {
 
 export function renderPostgres(results: PostgresResults): string {
   const { machine, at, seconds, connections } = results;
-  const how = `PostgreSQL 18 with \`synchronous_commit=on\` on the same cores; ${seconds} s a saturation run with ${connections} connections`;
+  const how = `PostgreSQL 18 with \`synchronous_commit=on\` on the same cores; ${seconds} s a saturation run with ${connections} connections of each load generator`;
   return page(`${at.slice(0, 10)}: ${where(machine)}; ${how}.`, postgresFindings(results));
 }
 

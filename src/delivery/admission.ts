@@ -49,9 +49,8 @@ export class Admission {
     if (this.#lines.isFull) await this.#memory();
     const until = performance.now() + LINE_PATIENCE_MS;
     for (let crowd = crowded(); crowd !== null; crowd = crowded()) {
-      const left = until - performance.now();
-      if (left <= 0) return;
-      await this.#turn(crowd, Math.min(left, LOOK_MS));
+      if (performance.now() >= until) return;
+      await this.#turn(crowd, until, () => crowded()?.line === crowd?.line);
     }
   }
 
@@ -84,20 +83,26 @@ export class Admission {
     });
   }
 
-  async #turn({ line, places }: Crowd, patienceMs: number): Promise<void> {
+  /** In its place until its turn comes, `until` (by `performance.now`), or as long as it is still to wait there. */
+  async #turn({ line, places }: Crowd, until: number, isStill: () => boolean): Promise<void> {
     const turns = this.#inLine.get(line) ?? new Set<Turn>();
     this.#inLine.set(line, turns);
     await new Promise<void>((resolve) => {
+      const lookIn = (): number => Math.min(LOOK_MS, until - performance.now());
+      const look = (): void => {
+        if (lookIn() <= 0 || !isStill()) turn.go();
+        else timer = setTimeout(look, lookIn());
+      };
       const turn = {
         places,
         go: () => {
           clearTimeout(timer);
           turns.delete(turn);
-          if (turns.size === 0) this.#inLine.delete(line);
+          if (turns.size === 0 && this.#inLine.get(line) === turns) this.#inLine.delete(line);
           resolve();
         },
       };
-      const timer = setTimeout(turn.go, patienceMs);
+      let timer = setTimeout(look, lookIn());
       turns.add(turn);
     });
   }

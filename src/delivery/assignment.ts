@@ -73,7 +73,7 @@ export class Assignment {
       const line = lines.line(event.tenantId, endpoint.id, concurrency);
       // Behind a backlog nothing overtakes: what is older goes first.
       if (!line.hasBacklog && line.pausedUntil === 0 && maySend && lines.room(line) > 0) {
-        if (line.reserved === 0) line.movedAt = now; // whatever it did before, it starts here
+        if (line.reserved === 0) line.movedAt = performance.now(); // whatever it did before, it starts here
         lines.reserve(line, this.#bytes);
         this.#reserved.push({ line, id });
         this.deliveries.push({ id, endpointId: endpoint.id, status: 'sending' });

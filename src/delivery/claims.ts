@@ -94,7 +94,7 @@ export class Claims {
 
   /** The same of one that came just now, for which there was no room. */
   overflowed(line: Line): void {
-    line.overflowed(this.#o.now());
+    this.#o.lines.overflowed(line);
     this.#fetchSoon(line);
   }
 
@@ -102,7 +102,10 @@ export class Claims {
     if (line.max === 0) return; // other nodes send what it has
     this.#remember(line);
     if (this.#hasRoom(line)) this.#kick();
-    else if (this.#isWaiting(line)) this.#isBlocked = true;
+    else if (this.#isWaiting(line)) {
+      this.#isBlocked = true;
+      this.#arm();
+    }
   }
 
   /** A slot of this line came free, or its pause ended. */
@@ -129,7 +132,9 @@ export class Claims {
     const now = this.#o.now();
     // Where nothing fits, what is due is due for as long as that lasts.
     const soonest = this.#isBlocked ? now + BLOCKED_MS : now;
-    const at = Math.max(soonest, Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + this.#longestSleepMs));
+    const due = Math.min(this.#nextDueAt ?? Number.POSITIVE_INFINITY, now + this.#longestSleepMs);
+    // And a backlog that finds no room is looked at now and then, whether or not anything ends meanwhile.
+    const at = this.#isBlocked && this.#backlog.size > 0 ? soonest : Math.max(soonest, due);
     const waitMs = Math.max(0, at - now);
     const endsAt = performance.now() + waitMs;
     if (this.#timer && this.#timerEndsAt <= endsAt) return;
@@ -208,7 +213,12 @@ export class Claims {
     });
     this.#ringIsDue = result.more;
     if (result.nextDueAt !== null) this.dueAt(result.nextDueAt);
-    for (const line of except.values()) if (!line.hasBacklog) this.#remember(line);
+    for (const line of except.values()) {
+      if (line.hasBacklog) continue;
+      // What waits for room in a quick one may go on waiting: there may be nothing in the store, and hardly much.
+      if (this.#o.lines.isQuick(line)) line.overflow = Math.max(1, line.overflow);
+      this.#remember(line);
+    }
     for (const [endpointId, count] of result.counts) {
       const line = this.#o.lines.find(endpointId);
       if (line && count >= PER_ENDPOINT) this.#remember(line);
@@ -244,11 +254,12 @@ export class Claims {
       throw error;
     });
     const cutShort = result.more || result.total >= LIMIT;
-    for (const line of candidates) {
+    // Behind all others, and those that got nothing before those that got something.
+    const isServed = (line: Line): boolean => result.counts.has(line.endpointId);
+    for (const line of [...candidates].sort((a, b) => Number(isServed(a)) - Number(isServed(b)))) {
       const count = result.counts.get(line.endpointId) ?? 0;
       this.#backlog.delete(line);
-      if (line.hasBacklog || count >= perEndpoint || cutShort)
-        this.#remember(line); // moved to the end: the others are next
+      if (line.hasBacklog || count >= perEndpoint || cutShort) this.#remember(line);
       else line.overflow = 0;
     }
     if (result.nextDueAt !== null) this.dueAt(result.nextDueAt);

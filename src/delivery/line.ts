@@ -13,14 +13,6 @@ export interface Work {
 /** The fewest exchanges at once that a failing endpoint keeps, so that its backlog is still tried and settled. */
 const FLOOR = 4;
 
-/** A line moves where something went on the wire no longer ago than this. */
-const MOVING_MS = 250;
-/** It is quick where its deliveries are no older than this when they go; with an overflow, which goes last, than that. */
-const QUICK_MS = 2_000;
-const QUICK_AGAIN_MS = 10_000;
-/** More than this is a backlog like any other. */
-const MAX_OVERFLOW = 2_000;
-
 /** The waiting line of one endpoint on this node. */
 export class Line {
   readonly endpointId: Id;
@@ -46,8 +38,9 @@ export class Line {
   /** True while it stands in its tenant's ring. */
   isReady = false;
   failuresInRow = 0;
-  /** When something of it went on the wire last, or began to wait for that (epoch ms), and how old the last one was that had not been sent before (ms). */
-  movedAt = 0;
+  /** When something of it went on the wire last, or began to wait for that; by `performance.now`. */
+  movedAt = Number.NEGATIVE_INFINITY;
+  /** How old the last one was that went on the wire for the first time, ms. */
   ageMs = 0;
   /** Pauses without a success in between: each is twice as long as the one before. */
   pausesInRow = 0;
@@ -68,17 +61,6 @@ export class Line {
     this.cap = cap;
     this.max = max;
     this.limit = max;
-  }
-
-  /** True where what comes now goes soon: its receiver keeps up, and what was stored for want of room is little. */
-  isQuick(now: number): boolean {
-    if (this.failuresInRow > 0 || this.pausedUntil > 0 || now - this.movedAt > MOVING_MS) return false;
-    return this.overflow > 0 ? this.ageMs <= QUICK_AGAIN_MS : !this.hasBacklog && this.ageMs <= QUICK_MS;
-  }
-
-  /** A delivery of it was stored for want of room. */
-  overflowed(now: number): void {
-    this.overflow = this.isQuick(now) && this.overflow < MAX_OVERFLOW ? this.overflow + 1 : 0;
   }
 
   /** One that is in no trouble has all of the new part at once. What is on the wire beyond it ends by itself. */

@@ -14,6 +14,19 @@ export interface Place {
 /** The share of the room in memory that only lines without failures may use. */
 const RESERVE = 0.1;
 
+/** A line moves where something went on the wire no longer ago than this. */
+const MOVING_MS = 250;
+/** It is quick where its deliveries are no older than this when they go; with an overflow, which goes last, than that. */
+const QUICK_MS = 2_000;
+const QUICK_AGAIN_MS = 10_000;
+/** And not much older than others': else it is its receiver that is slow, and not this node. */
+const UNUSUAL = 3;
+const USUAL_MS = 250;
+/** Share of the newest age in what is usual. */
+const NEWEST = 1 / 64;
+/** More than this is a backlog like any other. */
+const MAX_OVERFLOW = 2_000;
+
 export interface LinesOptions {
   /** Exchanges at once on this node. */
   slots: number;
@@ -41,6 +54,8 @@ export class Lines {
   #inFlight = 0;
   #waiting = 0;
   #bytes = 0;
+  /** How old deliveries are when they go on the wire for the first time, ms, whoever they are for. */
+  #usualAgeMs = 0;
 
   constructor(options: LinesOptions) {
     this.#options = options;
@@ -122,6 +137,32 @@ export class Lines {
     let free = capacity - this.#waiting;
     if (line.failuresInRow > 0 || line.pausedUntil > 0) free -= capacity * RESERVE;
     return Math.max(0, Math.floor(free - line.reserved));
+  }
+
+  /** Places in memory that nobody has. */
+  get free(): number {
+    return this.#options.capacity - this.#waiting;
+  }
+
+  /** A delivery of this line went on the wire; `ageMs`: null where not for the first time. */
+  went(line: Line, ageMs: number | null): void {
+    line.movedAt = performance.now();
+    if (ageMs === null) return;
+    line.ageMs = ageMs;
+    this.#usualAgeMs += (ageMs - this.#usualAgeMs) * NEWEST;
+  }
+
+  /** True where what comes now goes soon: its receiver keeps up, and what was stored for want of room is little. */
+  isQuick(line: Line): boolean {
+    const { failuresInRow, pausedUntil, movedAt, ageMs, overflow, hasBacklog } = line;
+    if (failuresInRow > 0 || pausedUntil > 0 || performance.now() - movedAt > MOVING_MS) return false;
+    if (overflow > 0) return ageMs <= QUICK_AGAIN_MS;
+    return !hasBacklog && ageMs <= Math.min(QUICK_MS, Math.max(USUAL_MS, UNUSUAL * this.#usualAgeMs));
+  }
+
+  /** A delivery of this line was stored for want of room. */
+  overflowed(line: Line): void {
+    line.overflow = this.isQuick(line) && line.overflow < MAX_OVERFLOW ? line.overflow + 1 : 0;
   }
 
   /** True where nothing older is in the store, and there is room for so many. */

@@ -160,16 +160,29 @@ export class Publisher {
   /** A line that gets one of these, and where it is worth while to wait for room: places that go to its neighbours count. */
   #crowded(tenantId: string, inputs: readonly PublishInput[], slice: number): Crowd | null {
     const { lines, subscriptions } = this.#o;
-    const now = this.#o.now();
+    let last = '';
     for (const { type } of inputs) {
+      if (type === last) continue;
+      last = type;
       const matched = subscriptions.match(tenantId, type);
       const places = Math.min(matched.length, MOST_PLACES);
       for (let i = 0; i < matched.length && i < slice; i++) {
         const line = lines.find(matched[i]!.endpoint.id);
-        if (line && !lines.mayEnter(line, places) && line.isQuick(now)) return { line, places };
+        if (!line || lines.mayEnter(line, places) || !lines.isQuick(line)) continue;
+        if (this.#canMakeRoom(matched, slice, places)) return { line, places };
+        break;
       }
     }
     return null;
+  }
+
+  /** False where others hold so much of the memory that there were no room if all of these lines were empty. */
+  #canMakeRoom(matched: readonly LiveEndpoint[], slice: number, places: number): boolean {
+    const { lines } = this.#o;
+    let free = lines.free;
+    for (let i = 0; i < matched.length && i < slice && free < places; i++)
+      free += lines.find(matched[i]!.endpoint.id)?.reserved ?? 0;
+    return free >= places;
   }
 
   #draft(tenantId: string, input: PublishInput, slice: number, at: number, isOverQuota: boolean): Draft {

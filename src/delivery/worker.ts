@@ -163,8 +163,7 @@ export class Worker {
       return;
     }
     const at = now();
-    line.movedAt = at;
-    if (work.attemptCount === 0) line.ageMs = at - work.message.event.createdAt;
+    this.#o.lines.went(line, work.attemptCount === 0 ? at - work.message.event.createdAt : null);
     const { lease } = this.settling;
     let body: Buffer;
     let headers: string[];

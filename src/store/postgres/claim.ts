@@ -112,26 +112,32 @@ export class Claiming {
       this.#isStale = true;
       if (into.deliveries.length === 0) throw error;
     }
-    if (into.deliveries.length === request.limit && request.limit < asked.limit) more = true;
     return { deliveries: into.deliveries, more, nextDueAt: this.#c.due.nextAt() };
   }
 
+  /** The lines named share the limit equally, whoever stands first; what some leave goes to those that have more. */
   async #claimOnly(into: Taken, request: ClaimRequest, only: readonly Line[]): Promise<boolean> {
-    const lines = only.filter(({ endpointId }) => !request.except.has(endpointId));
+    let hungry = only
+      .filter(({ endpointId }) => !request.except.has(endpointId))
+      .map((line) => ({ line, taken: 0, count: 0 }));
     let left = request.limit;
-    const shares: Share[] = [];
-    for (const line of lines) {
-      if (left === 0) break;
-      const count = Math.min(left, request.perEndpoint);
-      shares.push({ line, count });
-      left -= count;
+    for (let round = 0; round < ROUNDS && left > 0 && hungry.length > 0; round++) {
+      let unasked = left;
+      for (const [i, share] of hungry.entries()) {
+        share.count = Math.min(Math.ceil(unasked / (hungry.length - i)), request.perEndpoint - share.taken);
+        unasked -= share.count;
+      }
+      const shares = hungry.filter(({ count }) => count > 0);
+      const taken = await this.#take(into, shares, request.now);
+      shares.forEach((share, i) => {
+        share.taken += taken[i]!;
+        left -= taken[i]!;
+      });
+      if (into.isFull) return true;
+      const empty = new Set(shares.filter(({ count }, i) => taken[i]! < count));
+      hungry = hungry.filter((share) => !empty.has(share) && share.taken < request.perEndpoint);
     }
-    const taken = await this.#take(into, shares, request.now);
-    const spare = shares.reduce((sum, { count }, i) => sum + count - taken[i]!, 0);
-    if (into.isFull || (shares.length < lines.length && spare === 0)) return true;
-    // Some had less than their share: the others get what is left.
-    const rest = lines.slice(shares.length);
-    return rest.length > 0 && this.#claimOnly(into, { ...request, limit: spare }, rest);
+    return hungry.length > 0;
   }
 
   async #claimRing(into: Taken, request: ClaimRequest): Promise<boolean> {

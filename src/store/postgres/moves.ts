@@ -98,19 +98,27 @@ export class Moving {
   }
 }
 
-/** Without its payload an event cannot be sent: such deliveries stay as they are. */
-const HAS_PAYLOAD =
-  'EXISTS (SELECT FROM posthorn.payloads p WHERE p.tenant_id = d.tenant_id AND p.event_id = d.event_id)';
-const LOCK_OPEN = `SELECT id, endpoint_id FROM posthorn.open_deliveries d
-  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status = ANY($3::text[]) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
-const LOCK_ENDED = `SELECT id, endpoint_id FROM posthorn.ended_deliveries d
-  WHERE tenant_id = $1 AND id = ANY($2::text[]) AND status = ANY($3::text[]) AND ${HAS_PAYLOAD} ORDER BY id FOR UPDATE`;
-const THOSE = 'unnest($2::text[], $3::bigint[]) AS s(id, due_at)';
+/**
+ * The tenant comes with the ids, row by row, although it is the same: to `tenant_id = $1` alone an index answers, too, with
+ * everything that the tenant has, and a planner that takes the table for empty joins the ids to that.
+ */
+const IDS = '(SELECT $1::text AS tenant_id, unnest($2::text[]) AS id) s';
+const IDS_AND_TIMES = '(SELECT $1::text AS tenant_id, unnest($2::text[]) AS id, unnest($3::bigint[]) AS due_at) s';
+const BY_ID = 'd.tenant_id = s.tenant_id AND d.id = s.id';
+
+/** Locked in the order of the ids. Without its payload an event cannot be sent: such deliveries stay as they are. */
+function lock(table: 'open_deliveries' | 'ended_deliveries'): string {
+  return `SELECT d.id, d.endpoint_id FROM ${IDS} JOIN posthorn.${table} d ON ${BY_ID}
+    WHERE d.status = ANY($3::text[])
+      AND (SELECT true FROM posthorn.payloads p WHERE p.tenant_id = d.tenant_id AND p.event_id = d.event_id LIMIT 1)
+    FOR UPDATE OF d`;
+}
+
 const REDELIVER_OPEN = `UPDATE posthorn.open_deliveries d
   SET status = 'pending', reason = NULL, due_at = s.due_at, schedule_start = attempt_count
-  FROM ${THOSE} WHERE d.tenant_id = $1 AND d.id = s.id`;
+  FROM ${IDS_AND_TIMES} WHERE ${BY_ID}`;
 const REDELIVER_ENDED = `WITH back AS (
-    DELETE FROM posthorn.ended_deliveries d USING ${THOSE} WHERE d.tenant_id = $1 AND d.id = s.id RETURNING d.*, s.due_at
+    DELETE FROM posthorn.ended_deliveries d USING ${IDS_AND_TIMES} WHERE ${BY_ID} RETURNING d.*, s.due_at
   )
   INSERT INTO posthorn.open_deliveries
     (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, due_at, last_error, created_at, size)
@@ -125,11 +133,12 @@ async function movable(
   ids: readonly Id[],
   from: readonly DeliveryStatus[],
 ): Promise<Map<Id, Id>> {
-  const lock = (name: string, sql: string, statuses: readonly DeliveryStatus[]) => {
-    const parameters = [tenantId, asciiArray(ids), asciiArray(statuses.filter((status) => from.includes(status)))];
-    return run<{ id: Id; endpoint_id: Id }>({ name, sql, parameters });
+  const sorted = asciiArray(ids.toSorted());
+  const look = (table: Parameters<typeof lock>[0], statuses: readonly DeliveryStatus[]) => {
+    const parameters = [tenantId, sorted, asciiArray(statuses.filter((status) => from.includes(status)))];
+    return run<{ id: Id; endpoint_id: Id }>({ name: `redeliver_lock_${table}`, sql: lock(table), parameters });
   };
-  const open = await lock('redeliver_lock_open', LOCK_OPEN, OPEN);
-  const ended = await lock('redeliver_lock_ended', LOCK_ENDED, ENDED);
+  const open = await look('open_deliveries', OPEN);
+  const ended = await look('ended_deliveries', ENDED);
   return new Map([...open.rows, ...ended.rows].map((row) => [row.id, row.endpoint_id]));
 }

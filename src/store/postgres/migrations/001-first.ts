@@ -197,8 +197,8 @@ CREATE TABLE posthorn.open_deliveries (
   autovacuum_vacuum_scale_factor = 0.05,
   autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_insert_threshold = -1,
-  autovacuum_analyze_scale_factor = 0,
-  autovacuum_analyze_threshold = 50000,
+  autovacuum_analyze_scale_factor = 0.05,
+  autovacuum_analyze_threshold = 2000,
   autovacuum_vacuum_cost_delay = 0
 );
 CREATE INDEX open_deliveries_by_endpoint ON posthorn.open_deliveries (tenant_id, endpoint_id, id) WHERE endpoint_id IS NOT NULL;
