@@ -154,7 +154,9 @@ export class Lines {
 
   /** True where what comes now goes soon: its receiver keeps up, and what was stored for want of room is little. */
   isQuick(line: Line): boolean {
-    const { failuresInRow, pausedUntil, movedAt, ageMs, overflow, hasBacklog } = line;
+    const { cap, failuresInRow, pausedUntil, movedAt, ageMs, overflow, hasBacklog } = line;
+    // Where one goes at a time its order may matter: those who waited could come behind others that did not.
+    if (cap === 1) return false;
     if (failuresInRow > 0 || pausedUntil > 0 || performance.now() - movedAt > MOVING_MS) return false;
     if (overflow > 0) return ageMs <= QUICK_AGAIN_MS;
     return !hasBacklog && ageMs <= Math.min(QUICK_MS, Math.max(USUAL_MS, UNUSUAL * this.#usualAgeMs));

@@ -58,19 +58,19 @@ const answerAfter =
 describe('publishes that wait for a line', () => {
   it('go in as they came, also those that wait longer than one look', async () => {
     const { engine, receiver, spills } = await countingRig({ capacity: 20 });
-    receiver.answer('/hook', answerAfter(20));
-    await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 1 });
-    for (let i = 0; i < 11; i++) await publish(engine, 'a'); // its places are taken
+    receiver.answer('/hook', answerAfter(40));
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 2 });
+    for (let i = 0; i < 12; i++) await publish(engine, 'a'); // its places are taken
     const answered: number[] = [];
     const under: Promise<void>[] = [];
     const come = (i: number): void => void under.push(publish(engine, 'a').then(() => void answered.push(i)));
-    for (let i = 0; i < 12; i++) come(i);
-    for (let i = 12; i < 40; i++) {
-      await receiver.waitForCount(i - 10);
+    for (let i = 0; i < 6; i++) come(i);
+    for (let i = 6; i < 40; i++) {
+      await receiver.waitForCount(i - 2);
       come(i);
     }
     await Promise.all(under);
-    expect(spills.total).toBe(0); // a turn comes after 12 answers: 250 ms
+    expect(spills.total).toBe(0); // a turn comes after 6 answers: 120 ms
     expect(answered).toEqual(answered.toSorted((a, b) => a - b));
   });
 
@@ -169,13 +169,13 @@ describe('publishes that wait for a line', () => {
   for (const end of ['disabled', 'deleted'] as const) {
     it(`are answered at once when the endpoint is ${end}`, async () => {
       const { engine, receiver } = await countingRig({ capacity: 20 });
-      receiver.answer('/hook', answerAfter(40));
+      receiver.answer('/hook', answerAfter(80));
       const { endpoint } = await engine.endpoints.create('default', {
         url: receiver.url(),
         events: ['a'],
-        concurrency: 1,
+        concurrency: 2,
       });
-      for (let i = 0; i < 11; i++) await publish(engine, 'a');
+      for (let i = 0; i < 12; i++) await publish(engine, 'a');
       const under = times(30, () => publish(engine, 'a'));
       await receiver.waitForCount(2);
       if (end === 'deleted') await engine.endpoints.remove('default', endpoint.id);
@@ -183,24 +183,24 @@ describe('publishes that wait for a line', () => {
       expect(await msOf(under)).toBeLessThan(400);
       expect(await becomes(() => isQuiet(engine), 3_000)).toBe(true);
       const { delivered, held, cancelled } = await counts(engine);
-      if (end === 'disabled') expect(delivered + held).toBe(41);
-      else expect(delivered + held + cancelled).toBeLessThan(41);
+      if (end === 'disabled') expect(delivered + held).toBe(42);
+      else expect(delivered + held + cancelled).toBeLessThan(42);
       expect(receiver.requests.length).toBeLessThan(20);
     });
   }
 
   it('with the same id are one event, whichever goes in first', async () => {
     const { engine, receiver } = await countingRig({ capacity: 20 });
-    receiver.answer('/hook', answerAfter(10));
-    await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 1 });
-    for (let i = 0; i < 11; i++) await publish(engine, 'a');
+    receiver.answer('/hook', answerAfter(20));
+    await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 2 });
+    for (let i = 0; i < 12; i++) await publish(engine, 'a');
     const published = await times(40, (i) =>
       engine.publish('default', { type: 'a', data: '{}', value: {}, id: `e${i % 20}` }),
     );
     expect(published.filter(({ duplicate }) => duplicate)).toHaveLength(20);
-    await receiver.waitForCount(31);
+    await receiver.waitForCount(32);
     expect(await becomes(() => isQuiet(engine), 3_000)).toBe(true);
-    expect(receiver.requests).toHaveLength(31);
+    expect(receiver.requests).toHaveLength(32);
   });
 
   it(`arrive, each of them once, beside troubled receivers (seed ${SEED})`, { timeout: 40_000 }, async () => {
