@@ -66,7 +66,7 @@ const ROOT_KEY = 'root';
 /** Statements of one verb under way at once. Two make batches half as large, and cost PostgreSQL half as much again. */
 const WIDTH = 1;
 /** Below it settlements are written at once; from there on a rest makes half as many statements of them. */
-const SETTLE_RESTS_FROM = 8;
+const SETTLE_RESTS_FROM = 32;
 
 /** The store on PostgreSQL: any number of nodes on one database. */
 export function createPostgresStore(options: PostgresStoreOptions): PostgresStore {
