@@ -88,11 +88,11 @@ export class Admission {
     const turns = this.#inLine.get(line) ?? new Set<Turn>();
     this.#inLine.set(line, turns);
     await new Promise<void>((resolve) => {
-      const lookIn = (): number => Math.min(LOOK_MS, until - performance.now());
       const look = (): void => {
-        if (lookIn() <= 0 || !isStill()) turn.go();
-        else timer = setTimeout(look, lookIn());
+        if (performance.now() >= until || !isStill()) turn.go();
+        else timer = lookSoon();
       };
+      const lookSoon = (): NodeJS.Timeout => setTimeout(look, Math.min(LOOK_MS, until - performance.now()));
       const turn = {
         places,
         go: () => {
@@ -102,7 +102,7 @@ export class Admission {
           resolve();
         },
       };
-      let timer = setTimeout(look, lookIn());
+      let timer = lookSoon();
       turns.add(turn);
     });
   }

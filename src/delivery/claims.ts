@@ -256,7 +256,7 @@ export class Claims {
     const cutShort = result.more || result.total >= LIMIT;
     // Behind all others, and those that got nothing before those that got something.
     const isServed = (line: Line): boolean => result.counts.has(line.endpointId);
-    for (const line of [...candidates].sort((a, b) => Number(isServed(a)) - Number(isServed(b)))) {
+    for (const line of candidates.toSorted((a, b) => Number(isServed(a)) - Number(isServed(b)))) {
       const count = result.counts.get(line.endpointId) ?? 0;
       this.#backlog.delete(line);
       if (line.hasBacklog || count >= perEndpoint || cutShort) this.#remember(line);

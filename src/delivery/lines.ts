@@ -130,18 +130,18 @@ export class Lines {
     if (line && line.inFlight === 0 && line.reserved === 0 && line.queue.length === 0) this.#lines.delete(endpointId);
   }
 
+  /** Places in memory that nobody has. */
+  get free(): number {
+    return this.#options.capacity - this.#waiting;
+  }
+
   /** How many more deliveries this line may take into memory now. */
   room(line: Line): number {
     const { capacity, capacityBytes } = this.#options;
     if (this.#bytes >= capacityBytes || line.max === 0) return 0;
-    let free = capacity - this.#waiting;
+    let { free } = this;
     if (line.failuresInRow > 0 || line.pausedUntil > 0) free -= capacity * RESERVE;
     return Math.max(0, Math.floor(free - line.reserved));
-  }
-
-  /** Places in memory that nobody has. */
-  get free(): number {
-    return this.#options.capacity - this.#waiting;
   }
 
   /** A delivery of this line went on the wire; `ageMs`: null where not for the first time. */

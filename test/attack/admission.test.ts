@@ -1,43 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { defaultRetry } from '../../src/model/retry.ts';
-import type { AcceptEntry, Store } from '../../src/store/store.ts';
 import { ClusterTests } from '../delivery/cluster-rig.ts';
 import { hasPostgres } from '../postgres/server.ts';
-import { becomes, cleanUp, counts, hang, isQuiet, publish, rig, seeded, type Rig } from './engine-rig.ts';
+import { becomes, cleanUp, counts, hang, isQuiet, publish, seeded } from './engine-rig.ts';
+import { Spills, answerAfter, countingRig, times } from './spills.ts';
 
 afterEach(cleanUp);
 
 const SEED = Number(process.env.POSTHORN_TEST_SEED ?? 20_261_121);
-
-/** Deliveries that were stored for a claim to bring back, by endpoint. */
-class Spills {
-  readonly #of = new Map<string, number>();
-
-  count(endpointId: string): number {
-    return this.#of.get(endpointId) ?? 0;
-  }
-
-  get total(): number {
-    return [...this.#of.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  over(real: Store): Store {
-    return {
-      ...real,
-      accept: (entries: readonly AcceptEntry[]) => {
-        for (const { endpointId, status } of entries.flatMap(({ deliveries }) => deliveries)) {
-          if (status === 'pending') this.#of.set(endpointId, this.count(endpointId) + 1);
-        }
-        return real.accept(entries);
-      },
-    };
-  }
-}
-
-async function countingRig(options: Parameters<typeof rig>[0]): Promise<Rig & { spills: Spills }> {
-  const spills = new Spills();
-  return Object.assign(await rig(options, (store) => spills.over(store)), { spills });
-}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -46,14 +16,6 @@ async function msOf(work: Promise<unknown>): Promise<number> {
   await work;
   return performance.now() - startedAt;
 }
-
-const times = <T>(count: number, work: (i: number) => Promise<T>): Promise<T[]> =>
-  Promise.all(Array.from({ length: count }, (_, i) => work(i)));
-
-const answerAfter =
-  (ms: number): Parameters<Rig['receiver']['answer']>[1] =>
-  (_, response) =>
-    void setTimeout(() => response.end(), ms);
 
 describe('publishes that wait for a line', () => {
   it('go in as they came, also those that wait longer than one look', async () => {

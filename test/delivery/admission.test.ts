@@ -1,78 +1,58 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { AcceptEntry, Store } from '../../src/store/store.ts';
-import { becomes, cleanUp, hang, isQuiet, publish, rig } from '../attack/engine-rig.ts';
+import { becomes, cleanUp, hang, isQuiet, publish } from '../attack/engine-rig.ts';
 import type { Rig } from '../attack/engine-rig.ts';
+import { answerAfter, countingRig, times } from '../attack/spills.ts';
 
 afterEach(cleanUp);
 
-interface Counted extends Rig {
-  /** Deliveries that were stored for a claim to bring back. */
-  spilled: () => number;
-}
-
-async function countingRig(options: Parameters<typeof rig>[0]): Promise<Counted> {
-  let spilled = 0;
-  const change = (real: Store): Store => ({
-    ...real,
-    accept(entries: readonly AcceptEntry[]) {
-      for (const { deliveries } of entries) spilled += deliveries.filter(({ status }) => status === 'pending').length;
-      return real.accept(entries);
-    },
-  });
-  return Object.assign(await rig(options, change), { spilled: () => spilled });
-}
-
 /** So many publishers, each with so many events one after the other. */
 async function publishers(engine: Rig['engine'], count: number, events: number): Promise<void> {
-  await many(count, async () => {
+  await times(count, async () => {
     for (let i = 0; i < events; i++) await publish(engine, 'a');
   });
 }
 
-const many = (count: number, work: () => Promise<unknown>): Promise<unknown[]> =>
-  Promise.all(Array.from({ length: count }, work));
-
 describe('more at once than there is room for', () => {
   it('waits at the door while the receiver keeps up, instead of going through the store', async () => {
-    const { engine, receiver, spilled } = await countingRig({ capacity: 50 });
+    const { engine, receiver, spills } = await countingRig({ capacity: 50 });
     await engine.endpoints.create('default', { url: receiver.url(), events: ['a'] });
     await publishers(engine, 40, 50);
     await receiver.waitForCount(2_000);
-    expect(spilled()).toBeLessThan(40); // a machine that stands still for half a second lets some through
+    expect(spills.total).toBeLessThan(40); // a machine that stands still for half a second lets some through
     expect(receiver.requests).toHaveLength(2_000);
   });
 
   it('waits for each of several endpoints', async () => {
-    const { engine, receiver, spilled } = await countingRig({ capacity: 100 });
+    const { engine, receiver, spills } = await countingRig({ capacity: 100 });
     for (let i = 0; i < 10; i++)
       await engine.endpoints.create('default', { url: receiver.url(`/${i}`), events: ['a'] });
     await publishers(engine, 30, 10);
     await receiver.waitForCount(3_000);
-    expect(spilled()).toBeLessThan(150); // an event takes a place in each line, and some have fewer left
+    expect(spills.total).toBeLessThan(150); // an event takes a place in each line, and some have fewer left
   });
 
   it('waits no longer than the line moves: a receiver that hangs costs its publisher a moment, once', async () => {
-    const { engine, receiver, spilled } = await countingRig({ capacity: 50 });
+    const { engine, receiver, spills } = await countingRig({ capacity: 50 });
     const release = hang(receiver, '/hook');
     await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 4 });
     const startedAt = Date.now();
     for (let i = 0; i < 200; i++) await publish(engine, 'a');
     expect(Date.now() - startedAt).toBeLessThan(2_500); // each waiting its half second: 87 s
-    expect(spilled()).toBeGreaterThan(150);
+    expect(spills.total).toBeGreaterThan(150);
     release.all();
     await receiver.waitForCount(200);
   });
 
   it('nobody waits for a receiver that answers slower than they publish', async () => {
-    const { engine, receiver, spilled } = await countingRig({ capacity: 50 });
-    receiver.answer('/hook', (_, response) => void setTimeout(() => response.end(), 300));
+    const { engine, receiver, spills } = await countingRig({ capacity: 50 });
+    receiver.answer('/hook', answerAfter(300));
     await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 2 });
     for (let i = 0; i < 60; i++) await publish(engine, 'a'); // its line is full, and seconds old soon
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     const startedAt = Date.now();
-    await many(20, () => publish(engine, 'a'));
+    await times(20, () => publish(engine, 'a'));
     expect(Date.now() - startedAt).toBeLessThan(400);
-    expect(spilled()).toBeGreaterThan(20);
+    expect(spills.total).toBeGreaterThan(20);
   });
 
   it('a neighbour with room of its own does not wait', async () => {
@@ -80,7 +60,7 @@ describe('more at once than there is room for', () => {
     hang(receiver, '/hung');
     await engine.endpoints.create('default', { url: receiver.url('/hung'), events: ['hung'], concurrency: 1 });
     await engine.endpoints.create('default', { url: receiver.url('/quick'), events: ['quick'] });
-    await many(300, () => publish(engine, 'hung'));
+    await times(300, () => publish(engine, 'hung'));
     for (let i = 0; i < 100; i++) {
       const startedAt = Date.now();
       await publish(engine, 'quick');
@@ -91,19 +71,19 @@ describe('more at once than there is room for', () => {
 
   it('a short overflow is waited for until it is sent, and then all goes through memory again', async () => {
     let isStalled = false;
-    const { engine, receiver, spilled } = await countingRig({ capacity: 50 });
+    const { engine, receiver, spills } = await countingRig({ capacity: 50 });
     receiver.answer('/hook', (_, response) => void setTimeout(() => response.end(), isStalled ? 900 : 0));
     await engine.endpoints.create('default', { url: receiver.url(), events: ['a'], concurrency: 8 });
-    await many(20, () => publish(engine, 'a'));
+    await times(20, () => publish(engine, 'a'));
     isStalled = true; // for longer than anybody waits
-    await many(100, () => publish(engine, 'a'));
+    await times(100, () => publish(engine, 'a'));
     isStalled = false;
-    const before = spilled();
+    const before = spills.total;
     expect(before).toBeGreaterThan(0);
     await receiver.waitForCount(120);
     await becomes(() => isQuiet(engine), 5_000);
     await publishers(engine, 100, 10);
     await receiver.waitForCount(1_120);
-    expect(spilled()).toBe(before);
+    expect(spills.total).toBe(before);
   });
 });

@@ -119,7 +119,7 @@ export class Claiming {
   async #claimOnly(into: Taken, request: ClaimRequest, only: readonly Line[]): Promise<boolean> {
     let hungry = only
       .filter(({ endpointId }) => !request.except.has(endpointId))
-      .map((line) => ({ line, taken: 0, count: 0 }));
+      .map((line) => ({ line, taken: 0, count: 0, isEmpty: false }));
     let left = request.limit;
     for (let round = 0; round < ROUNDS && left > 0 && hungry.length > 0; round++) {
       let unasked = left;
@@ -130,12 +130,12 @@ export class Claiming {
       const shares = hungry.filter(({ count }) => count > 0);
       const taken = await this.#take(into, shares, request.now);
       shares.forEach((share, i) => {
+        share.isEmpty = taken[i]! < share.count;
         share.taken += taken[i]!;
         left -= taken[i]!;
       });
       if (into.isFull) return true;
-      const empty = new Set(shares.filter(({ count }, i) => taken[i]! < count));
-      hungry = hungry.filter((share) => !empty.has(share) && share.taken < request.perEndpoint);
+      hungry = hungry.filter((share) => !share.isEmpty && share.taken < request.perEndpoint);
     }
     return hungry.length > 0;
   }

@@ -7,6 +7,7 @@ import { asciiArray, int8Array } from './binary-array.ts';
 import type { Run } from './connections.ts';
 import type { Context } from './context.ts';
 import { holdHistory } from './prune-locks.ts';
+import { rowsOf } from './rows.ts';
 
 /** What a redelivery can begin from, in each of the two tables. */
 const sources = sourcesOf('redeliver');
@@ -77,10 +78,11 @@ export class Moving {
         .filter((id) => found.has(id))
         .map((id, i) => ({ id, endpointId: found.get(id)!, dueAt: Math.round(dueAt + i * spacingMs) }));
       if (those.length > 0) {
+        const tenantIds = asciiArray(those.map(() => tenantId));
         const ids = asciiArray(those.map(({ id }) => id));
         const times = int8Array(those.map((one) => one.dueAt));
-        await run({ name: 'redeliver_open', sql: REDELIVER_OPEN, parameters: [tenantId, ids, times] });
-        await run({ name: 'redeliver_ended', sql: REDELIVER_ENDED, parameters: [tenantId, ids, times] });
+        await run({ name: 'redeliver_open', sql: REDELIVER_OPEN, parameters: [tenantIds, ids, times] });
+        await run({ name: 'redeliver_ended', sql: REDELIVER_ENDED, parameters: [tenantIds, ids, times] });
       }
       return those;
     });
@@ -102,8 +104,9 @@ export class Moving {
  * The tenant comes with the ids, row by row, although it is the same: to `tenant_id = $1` alone an index answers, too, with
  * everything that the tenant has, and a planner that takes the table for empty joins the ids to that.
  */
-const IDS = '(SELECT $1::text AS tenant_id, unnest($2::text[]) AS id) s';
-const IDS_AND_TIMES = '(SELECT $1::text AS tenant_id, unnest($2::text[]) AS id, unnest($3::bigint[]) AS due_at) s';
+const KEYS = { tenant_id: '$1::text[]', id: '$2::text[]' };
+const IDS = `(${rowsOf(KEYS)}) s`;
+const IDS_AND_TIMES = `(${rowsOf({ ...KEYS, due_at: '$3::bigint[]' })}) s`;
 const BY_ID = 'd.tenant_id = s.tenant_id AND d.id = s.id';
 
 /** Locked in the order of the ids. Without its payload an event cannot be sent: such deliveries stay as they are. */
@@ -133,9 +136,9 @@ async function movable(
   ids: readonly Id[],
   from: readonly DeliveryStatus[],
 ): Promise<Map<Id, Id>> {
-  const sorted = asciiArray(ids.toSorted());
+  const keys = [asciiArray(ids.map(() => tenantId)), asciiArray(ids.toSorted())];
   const look = (table: Parameters<typeof lock>[0], statuses: readonly DeliveryStatus[]) => {
-    const parameters = [tenantId, sorted, asciiArray(statuses.filter((status) => from.includes(status)))];
+    const parameters = [...keys, asciiArray(statuses.filter((status) => from.includes(status)))];
     return run<{ id: Id; endpoint_id: Id }>({ name: `redeliver_lock_${table}`, sql: lock(table), parameters });
   };
   const open = await look('open_deliveries', OPEN);

@@ -5,6 +5,7 @@
  *
  * Ids sort by time, so a range of ids is a range of time: partitions need no further column. They are made and dropped by
  * `partitions.ts`; the default ones take what lies outside. Payloads are apart, to be dropped earlier.
+ *
  * "WHERE … IS NOT NULL" of columns that are never null keeps an index for those who name the column: while a table is, or
  * was when it was last looked at, all but empty, all indexes that begin with the tenant cost alike to the planner, and it
  * keeps the plan. test/store/postgres-plans.test.ts shows what becomes of that.
@@ -188,6 +189,7 @@ CREATE TABLE posthorn.open_deliveries (
   created_at bigint NOT NULL,
   /** Characters of the event's payload: a claim takes no more than fits in memory. */
   size integer NOT NULL,
+  PRIMARY KEY (tenant_id, id),
   CONSTRAINT state CHECK (CASE status
     WHEN 'sending' THEN lease IS NOT NULL AND due_at IS NULL
     WHEN 'pending' THEN lease IS NULL AND due_at IS NOT NULL
@@ -204,7 +206,6 @@ CREATE TABLE posthorn.open_deliveries (
 CREATE INDEX open_deliveries_by_endpoint ON posthorn.open_deliveries (tenant_id, endpoint_id, id) WHERE endpoint_id IS NOT NULL;
 CREATE INDEX open_deliveries_by_event ON posthorn.open_deliveries (tenant_id, event_id) WHERE event_id IS NOT NULL;
 CREATE INDEX open_deliveries_due ON posthorn.open_deliveries (tenant_id, endpoint_id, due_at, id) WHERE status = 'pending';
-ALTER TABLE posthorn.open_deliveries ADD PRIMARY KEY (tenant_id, id);
 
 CREATE TABLE posthorn.ended_deliveries (
   tenant_id text COLLATE "C" NOT NULL,
