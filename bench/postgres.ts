@@ -98,10 +98,7 @@ async function run(): Promise<void> {
   }
   const ratePerSecond = number(values.rate, 1_000);
   if (only.includes('latency')) {
-    results.latency = {
-      ratePerSecond,
-      ...(await measureLatency({ ratePerSecond, seconds: Math.min(20, seconds), workDir })),
-    };
+    results.latency = await measureLatency({ ratePerSecond, seconds: Math.min(10, seconds), workDir });
     tell('latency');
   }
   if (only.includes('history')) {

@@ -6,6 +6,7 @@ import type { PostgresStore } from '../../src/store/postgres/store.ts';
 import { ensurePartitions } from '../../src/store/postgres/partitions.ts';
 import type { AcceptEntry } from '../../src/store/store.ts';
 import { startPostgres } from '../baseline/postgres.ts';
+import { flushDisk } from '../disk.ts';
 import { Histogram, median } from '../histogram.ts';
 import type { Percentiles } from '../histogram.ts';
 import { removeFolder, temporaryFolder } from '../processes.ts';
@@ -92,6 +93,7 @@ async function fill(
     await rows(connections, Math.min(SLICE, pending - at), now - 3_600_000, 'pending', at);
   // A history of days was vacuumed and written to disk long ago: what the filling leaves behind is not to be measured.
   for (const sql of ['VACUUM (ANALYZE)', 'CHECKPOINT']) await connections.query({ sql, parameters: [] });
+  await flushDisk();
 }
 
 async function rows(

@@ -4,6 +4,7 @@ import { createPostgresStore } from '../../src/store/postgres/store.ts';
 import type { PostgresStore } from '../../src/store/postgres/store.ts';
 import { createKeyRing } from '../../src/store/seal.ts';
 import { startPostgres } from '../baseline/postgres.ts';
+import { flushDisk } from '../disk.ts';
 import { Histogram } from '../histogram.ts';
 import type { Percentiles } from '../histogram.ts';
 import { removeFolder, temporaryFolder } from '../processes.ts';
@@ -55,6 +56,7 @@ export async function measureRetention(options: { rows: number; workDir: string 
     await ensurePartitions(store.connections, firstDay, store.now());
     const days = Array.from({ length: ROUNDS }, (_, i) => firstDay + i * DAY_MS);
     for (const day of days) await fill(store, day, events, SURVIVORS);
+    await flushDisk();
     await drive(store, EVENTS_A_SECOND, 2); // warm
     const rounds: RetentionRound[] = [];
     for (const day of days) rounds.push(await dropBesideTraffic(store, day));

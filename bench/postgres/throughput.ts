@@ -1,5 +1,7 @@
+import { probeDisk } from '../disk.ts';
 import { drive, startBench } from '../drive.ts';
 import type { Bench, Measurement } from '../drive.ts';
+import type { Percentiles } from '../histogram.ts';
 import { apiKey } from '../posthorn.ts';
 import type { Posthorn } from '../posthorn.ts';
 import { DATA_BYTES, eventTypes } from '../scenarios/scenario.ts';
@@ -57,18 +59,29 @@ export async function measureSaturation(plan: SaturationPlan): Promise<PostgresT
 }
 
 /** From POST to arrival at a steady rate. */
+export interface PostgresLatency {
+  ratePerSecond: number;
+  rounds: readonly Measurement[];
+  /** What the disk takes by itself, right before. */
+  disk: Percentiles;
+}
+
+/** Of p99s over ten seconds one is not to be believed: a disk that stands still for a tenth of a second is one. */
+const LATENCY_ROUNDS = 5;
+
+/** `seconds`: of each round. */
 export async function measureLatency(options: {
   ratePerSecond: number;
   seconds: number;
   workDir: string | null;
-}): Promise<Measurement> {
-  const cluster = await startNodes(1, options);
+}): Promise<PostgresLatency> {
+  const { ratePerSecond, workDir } = options;
+  const cluster = await startNodes(1, { workDir });
   const bench = await startBench();
   try {
     const [node] = cluster.nodes;
     const types = eventTypes(1);
     await node!.register(bench.hookUrl(0), types);
-    const { ratePerSecond } = options;
     const plan = {
       port: node!.port,
       apiKey,
@@ -79,8 +92,13 @@ export async function measureLatency(options: {
       dataBytes: DATA_BYTES,
     };
     const sender = { fanOut: 1, senderPid: node!.pid };
-    await drive(bench, { ...plan, durationMs: 3_000 }, sender);
-    return await drive(bench, { ...plan, durationMs: options.seconds * 1000 }, sender);
+    await drive(bench, { ...plan, durationMs: 3_000 }, sender); // warm
+    const disk = await probeDisk(workDir, 5);
+    const rounds: Measurement[] = [];
+    for (let i = 0; i < LATENCY_ROUNDS; i++) {
+      rounds.push(await drive(bench, { ...plan, durationMs: options.seconds * 1000 }, sender));
+    }
+    return { ratePerSecond, rounds, disk };
   } finally {
     await bench.stop();
     await cluster.stop();

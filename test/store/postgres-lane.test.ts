@@ -40,17 +40,38 @@ describe('a lane', () => {
     expect(batches.map(({ calls }) => calls.length)).toEqual([1, 20]);
   });
 
-  it('rests behind a large batch for as long as that took, and not behind a small one', async () => {
-    const { lane, batches } = slowLane({ width: 1, restsFrom: 8 }, 6);
+  it('leaves at once when nothing is under way', async () => {
+    const { lane, batches } = slowLane({ width: 1, restMs: 5 }, 1);
+    const calledAt = performance.now();
+    await answered(lane.call(0, 1, 0));
+    expect(batches[0]!.at - calledAt).toBeLessThan(2);
+  });
+
+  it('rests behind a batch for as long as that took', async () => {
+    const { lane, batches } = slowLane({ width: 1, restMs: 2 }, 6);
     await answered(callMany(lane, 8));
-    await answered(callMany(lane, 7));
     await answered(callMany(lane, 1));
-    expect(gaps(batches)[0]).toBeGreaterThanOrEqual(12);
-    expect(gaps(batches)[1]).toBeLessThan(9);
+    await answered(callMany(lane, 1));
+    for (const gap of gaps(batches)) expect(gap).toBeGreaterThanOrEqual(12);
+  });
+
+  it('rests for no less than it is told', async () => {
+    const { lane, batches } = slowLane({ width: 1, restMs: 5 }, 1);
+    await answered(lane.call(0, 1, 0));
+    await answered(callMany(lane, 3));
+    expect(gaps(batches)[0]).toBeGreaterThanOrEqual(6);
+    expect(gaps(batches)[0]).toBeLessThan(9);
+  });
+
+  it('never rests where nothing is said of it', async () => {
+    const { lane, batches } = slowLane({ width: 1 }, 6);
+    await answered(callMany(lane, 50));
+    await answered(callMany(lane, 50));
+    expect(gaps(batches)[0]).toBeLessThan(9);
   });
 
   it('never rests for longer than ten milliseconds', async () => {
-    const { lane, batches } = slowLane({ width: 1, restsFrom: 1 }, 60);
+    const { lane, batches } = slowLane({ width: 1, restMs: 1 }, 60);
     await answered(callMany(lane, 2));
     await answered(callMany(lane, 2));
     expect(gaps(batches)[0]).toBeGreaterThanOrEqual(70);
@@ -58,14 +79,14 @@ describe('a lane', () => {
   });
 
   it('does not rest while a full batch waits', async () => {
-    const { lane, batches } = slowLane({ width: 1, restsFrom: 1 }, 8);
+    const { lane, batches } = slowLane({ width: 1, restMs: 1 }, 8);
     await answered(callMany(lane, 6, 1_000)); // two to a batch
     expect(batches.map(({ calls }) => calls.length)).toEqual([2, 2, 2]);
     expect(gaps(batches)[0]).toBeLessThan(10);
   });
 
   it('is idle when everything has its answer', async () => {
-    const { lane } = slowLane({ width: 1, restsFrom: 1 }, 3);
+    const { lane } = slowLane({ width: 1, restMs: 1 }, 3);
     let count = 0;
     void callMany(lane, 5).then((all) => (count = all.length));
     await answered(lane.idle());

@@ -21,10 +21,10 @@ export interface LaneOptions {
   /** Statements at once. */
   width: number;
   /**
-   * Calls of a batch from which on the lane rests behind it for as long as it took, so that the next one is larger: for
-   * verbs that nobody waits for. Default: it never rests.
+   * Shortest rest behind a batch, ms: it rests for as long as the batch took, 10 ms at most, so that the next one is
+   * larger. For verbs that nobody waits for; default: it never rests.
    */
-  restsFrom?: number;
+  restMs?: number;
 }
 
 /**
@@ -34,7 +34,7 @@ export interface LaneOptions {
 export class Lane<Input, Output> {
   readonly #run: (calls: readonly Call<Input, Output>[]) => Promise<void>;
   readonly #width: number;
-  readonly #restsFrom: number;
+  readonly #restMs: number | null;
   #queue: Batch<Input, Output>[] = [];
   #underWay = 0;
   #isTurning = false;
@@ -43,7 +43,7 @@ export class Lane<Input, Output> {
   /** `run` answers every call, and never rejects. */
   constructor(options: LaneOptions, run: (calls: readonly Call<Input, Output>[]) => Promise<void>) {
     this.#width = options.width;
-    this.#restsFrom = options.restsFrom ?? Number.POSITIVE_INFINITY;
+    this.#restMs = options.restMs ?? null;
     this.#run = run;
   }
 
@@ -70,9 +70,10 @@ export class Lane<Input, Output> {
   async #runAndRest(calls: readonly Call<Input, Output>[]): Promise<void> {
     const beganAt = performance.now();
     await this.#run(calls);
-    if (calls.length < this.#restsFrom || this.#queue.length > 1) return; // a full batch waits already
+    if (this.#restMs === null || this.#queue.length > 1) return; // a full batch waits already
     const tookMs = performance.now() - beganAt;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(LONGEST_REST_MS, tookMs)));
+    const restMs = Math.max(this.#restMs, Math.min(LONGEST_REST_MS, tookMs));
+    await new Promise((resolve) => setTimeout(resolve, restMs));
   }
 
   /** Resolves when everything called so far has its answer. */
