@@ -18,7 +18,7 @@ type Request = Parameters<Store['prune']>[0];
 const LOOK_AGAIN_MS = 6 * 3_600_000;
 /** Tries to drop a partition whose tables are in use; after them the next sweep tries. */
 const TRIES = 3;
-const PAUSE_MS = 500;
+const PAUSE_MS = 200;
 const KEYS_AT_ONCE = 2_000;
 
 /**
