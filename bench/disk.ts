@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -22,7 +21,7 @@ export async function flushDisk(): Promise<void> {
  * long for every commit, so no p99 of events can be better than what this one leaves.
  */
 export async function probeDisk(workDir: string | null, seconds: number): Promise<Percentiles> {
-  const folder = temporaryFolder(workDir ?? tmpdir());
+  const folder = temporaryFolder(workDir ?? undefined);
   const took = new Histogram();
   const file = await open(join(folder, 'probe'), 'w');
   try {

@@ -30,7 +30,7 @@ Usage: node bench/postgres.ts [options]
   --ended N        deliveries of the history (5000000)
   --pending N      deliveries that wait beside it (1000000)
   --rows N         rows that retention drops (1000000)
-  --dir FOLDER     where the data lies (the system's temporary folder; must be a real disk)
+  --dir FOLDER     where the data lies (the system's temporary folder); in memory nothing waits for a disk
   --profile        write CPU profiles of the Posthorn processes to bench/results/*.cpuprofile
   --help           this text
 `;

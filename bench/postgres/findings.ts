@@ -93,6 +93,7 @@ function latencyRows({ ratePerSecond, rounds, disk }: PostgresLatency): Row[] {
   const p99s = rounds.map(({ receiver }) => receiver.latency.p99);
   const p99 = median(p99s);
   const ack = median(rounds.map(({ load }) => load.ack.p50));
+  const lost = rounds.reduce((sum, round) => sum + round.lost, 0);
   return [
     { scenario, what: 'POST to arrival, p50', value: p50, text: ms(p50), target: ['≤ 5 ms', p50 <= 5] },
     {
@@ -104,11 +105,7 @@ function latencyRows({ ratePerSecond, rounds, disk }: PostgresLatency): Row[] {
       ...{ scenario, what: 'fdatasync of the same disk, p99', value: disk.p99, text: ms(disk.p99) },
       beside: `alone, right before: p50 ${ms(disk.p50)}, max ${ms(disk.max)}`,
     },
-    zero(
-      scenario,
-      'lost',
-      rounds.reduce((sum, { lost }) => sum + lost, 0),
-    ),
+    zero(scenario, 'lost', lost),
   ];
 }
 

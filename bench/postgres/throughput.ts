@@ -69,7 +69,7 @@ export interface PostgresLatency {
 /** Of p99s over ten seconds one is not to be believed: a disk that stands still for a tenth of a second is one. */
 const LATENCY_ROUNDS = 5;
 
-/** `seconds`: of each round. */
+/** `seconds`: of each round, after one that warms up. */
 export async function measureLatency(options: {
   ratePerSecond: number;
   seconds: number;
@@ -92,7 +92,7 @@ export async function measureLatency(options: {
       dataBytes: DATA_BYTES,
     };
     const sender = { fanOut: 1, senderPid: node!.pid };
-    await drive(bench, { ...plan, durationMs: 3_000 }, sender); // warm
+    await drive(bench, { ...plan, durationMs: 3_000 }, sender);
     const disk = await probeDisk(workDir, 5);
     const rounds: Measurement[] = [];
     for (let i = 0; i < LATENCY_ROUNDS; i++) {

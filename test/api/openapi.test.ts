@@ -8,9 +8,9 @@ import { fits } from '../../src/api/validate.ts';
 import { version } from '../../src/version.ts';
 import { startApi, type Api } from './server.ts';
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- documents have any shape
 const document = openApiDocument(routes, version) as any;
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- documents have any shape
 const operations: [string, any][] = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods as object).map(
     ([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as [string, unknown],

@@ -43,7 +43,7 @@ export interface Body {
   plans: Body[];
   members: Body[];
   results: Body[];
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- an answer has whatever fields it has
   [name: string]: any;
 }
 

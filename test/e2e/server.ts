@@ -34,7 +34,7 @@ export class Client {
   }
 
   // The caller says what shape it expects, as with any JSON that comes over a wire.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- an answer has whatever fields it has
   async call<T = any>(
     method: string,
     path: string,
@@ -73,7 +73,7 @@ export class Client {
   }
 
   /** Asks again, at most every 20 ms and for 15 s, until the answer fits: for states that nothing announces. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- an answer has whatever fields it has
   async until<T = any>(path: string, fits: (body: T) => boolean): Promise<T> {
     const end = Date.now() + 15_000;
     for (;;) {

@@ -66,8 +66,8 @@ const ROOT_KEY = 'root';
 /** Statements of one verb under way at once. Two make batches half as large, and cost PostgreSQL half as much again. */
 const WIDTH = 1;
 /**
- * The first settlement is written at once, those that follow gather: at a thousand a second that halves the statements,
- * and takes a third of PostgreSQL's CPU off a delivery.
+ * The first settlement is written at once, those that follow gather: at a thousand a second that takes a third of
+ * PostgreSQL's CPU off a delivery.
  */
 const SETTLE_REST_MS = 5;
 
