@@ -65,7 +65,14 @@ describe.skipIf(!hasPostgres(18))('a batch of settlements', { timeout: 20_000 },
     store,
   }) => {
     const endpointId = newId(start);
-    const ids = await Promise.all(Array.from({ length: 200 }, () => acceptOne(store, endpointId)));
+    // A hundred rows of their own, and as many in flight, by fives.
+    const claimed = Array.from({ length: 100 }, () => makeEntry([endpointId], 'pending'));
+    const flying = Array.from({ length: 20 }, () => makeEntry(Array.from({ length: 5 }, () => newId(start))));
+    await store.accept([...claimed, ...flying]);
+    for (let left = 100; left > 0;) {
+      left -= (await store.claim(makeClaim({ now: store.now(), limit: left, perEndpoint: left }))).deliveries.length;
+    }
+    const ids = [...claimed, ...flying].flatMap(({ deliveries }) => deliveries.map(({ id }) => id));
     const kinds = [
       (id: string) => makeSettlement(id),
       (id: string) => makeSettlement(id, { lastError: 'was slow' }),
@@ -78,20 +85,22 @@ describe.skipIf(!hasPostgres(18))('a batch of settlements', { timeout: 20_000 },
         makeSettlement(id, { attempt: null, attemptCount: 0, status: 'cancelled', reason: 'endpoint_deleted' }),
     ] as const;
     const expected = ['delivered', 'delivered', 'pending', 'dead_letter', 'held', 'pending', 'cancelled'];
-    const foreign = ids.filter((_, i) => i % 11 === 0);
-    await store.connections.query({
-      sql: 'UPDATE posthorn.open_deliveries SET lease = lease + 1 WHERE id = ANY($1)',
-      parameters: [foreign],
-    });
+    // A flight is somebody else's as a whole.
+    const isForeign = (i: number): boolean => (i < 100 ? i % 11 === 0 : Math.floor(i / 5) % 7 === 0);
+    const foreign = ids.filter((_, i) => isForeign(i));
+    for (const table of ['open_deliveries', 'flights']) {
+      const sql = `UPDATE posthorn.${table} SET lease = lease + 1 WHERE id = ANY($1)`;
+      await store.connections.query({ sql, parameters: [foreign] });
+    }
     const said = await Promise.all(ids.map((id, i) => store.settle(kinds[i % kinds.length]!(id))));
-    expect(said).toEqual(ids.map((_, i) => i % 11 !== 0));
+    expect(said).toEqual(ids.map((_, i) => !isForeign(i)));
     const statuses = await Promise.all(ids.map((id) => statusOf(store, id)));
     // Of a node that is none they are given back sooner or later.
     const isOpen = expect.stringMatching(/^(sending|pending)$/);
-    expect(statuses).toEqual(ids.map((_, i) => (i % 11 === 0 ? isOpen : expected[i % kinds.length])));
+    expect(statuses).toEqual(ids.map((_, i) => (isForeign(i) ? isOpen : expected[i % kinds.length])));
     for (const [i, id] of ids.entries()) {
       const attempts = await store.deliveries.attempts('acme', id);
-      expect(attempts).toHaveLength(i % 11 !== 0 && i % kinds.length < 4 ? 1 : 0);
+      expect(attempts).toHaveLength(!isForeign(i) && i % kinds.length < 4 ? 1 : 0);
     }
   });
 

@@ -26,7 +26,11 @@ export async function historyOf(server: PostgresServer, database: string): Promi
 export async function whenAllEnded(server: PostgresServer, database: string, timeoutMs = 30_000): Promise<void> {
   await expect
     .poll(
-      () => server.query('SELECT status, count(*)::int AS n FROM posthorn.open_deliveries GROUP BY status', database),
+      () =>
+        server.query(
+          'SELECT status, count(*)::int AS n FROM posthorn.deliveries WHERE ended_at IS NULL GROUP BY status',
+          database,
+        ),
       { timeout: timeoutMs, interval: 100 },
     )
     .toEqual([]);

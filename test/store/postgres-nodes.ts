@@ -145,7 +145,7 @@ export interface NodesRig {
   make(options?: TestNodeOptions): TestNode;
   start(options?: TestNodeOptions): Promise<TestNode>;
   sql<Row extends QueryResultRow>(text: string): Promise<Row[]>;
-  /** Stores deliveries that this node holds. */
+  /** Stores deliveries that this node holds: the first half in flight, the others with a row each. */
   lease(number: number, count: number, prefix?: string): Promise<unknown>;
   /** How many deliveries anybody holds. */
   held(): Promise<number>;
@@ -183,12 +183,17 @@ export function describeNodes(title: string, define: (rig: NodesRig) => void): v
       },
       sql: (text) => server.query(text, database.name),
       lease: (number, count, prefix = 'whd') =>
-        rig.sql(`INSERT INTO posthorn.open_deliveries
+        rig.sql(`WITH flying AS (
+                   INSERT INTO posthorn.flights
+                     (tenant_id, event_id, id, lease, created_at, size, delivery_ids, endpoint_ids, in_flight)
+                   SELECT 'acme', 'evt', min(id), ${number}, 0, 2, array_agg(id), array_agg('wh'::text), (1 << count(*)::int) - 1
+                   FROM (SELECT '${prefix}' || n AS id, n / 5 AS flight FROM generate_series(1, ${Math.floor(count / 2)}) n) d GROUP BY flight)
+                 INSERT INTO posthorn.open_deliveries
                    (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, lease, created_at, size)
                  SELECT 'acme', '${prefix}' || n, 'evt', 'wh', 'sending', 0, 0, ${number}, 0, 2
-                 FROM generate_series(1, ${count}) n`),
+                 FROM generate_series(${Math.floor(count / 2) + 1}, ${count}) n`),
       async held() {
-        const text = 'SELECT count(*)::int AS n FROM posthorn.open_deliveries WHERE lease IS NOT NULL';
+        const text = 'SELECT count(*)::int AS n FROM posthorn.deliveries WHERE lease IS NOT NULL';
         return (await rig.sql<{ n: number }>(text))[0]!.n;
       },
     };
@@ -200,7 +205,7 @@ export function describeNodes(title: string, define: (rig: NodesRig) => void): v
     afterAll(() => server.stop());
     beforeEach(async () => {
       await rig.sql(`TRUNCATE posthorn.nodes, posthorn.changes, posthorn.pauses, posthorn.counters,
-                       posthorn.open_deliveries, posthorn.events RESTART IDENTITY`);
+                       posthorn.flights, posthorn.open_deliveries, posthorn.events RESTART IDENTITY`);
     });
     afterEach(async () => {
       await Promise.all(made.map((node) => node.leave()));

@@ -5,6 +5,8 @@ import type { NamedStatement, Run } from './connections.ts';
 import type { Context } from './context.ts';
 import type { Doubtful, Doubts } from './doubts.ts';
 import { isOfTheStore, isOutcomeUnknown, isRepeatable, isUniqueViolation, toStoreError } from './failure.ts';
+import { flightColumns, flightRows, flightsOf, flightKeys, SAME_FLIGHT } from './flights.ts';
+import type { Flight, Flights } from './flights.ts';
 import type { Call } from './lane.ts';
 import { rowsOf } from './rows.ts';
 
@@ -38,33 +40,33 @@ const KEYS = `, k AS (
     INSERT INTO posthorn.dedupe (tenant_id, key, event_id, fingerprint)
     ${rowsOf({ tenant_id: '$$1::text[]', key: '$$2::text[]', event_id: '$$3::text[]', fingerprint: '$$4::text[]' })}
   )`;
-const USUAL_COLUMNS = {
-  tenant_id: '$13::text[]',
-  id: '$14::text[]',
-  event_id: '$15::text[]',
-  endpoint_id: '$16::text[]',
-  created_at: '$17::bigint[]',
-  size: '$18::int[]',
-};
-/** The usual deliveries: born leased, which binds only what varies. */
-const LEASED = `
-  INSERT INTO posthorn.open_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, lease, created_at, size)
-  SELECT tenant_id, id, event_id, endpoint_id, 'sending', 0, 0, $12::bigint, created_at, size FROM (${rowsOf(USUAL_COLUMNS)}) u`;
-const ANY_ROWS = rowsOf({ ...USUAL_COLUMNS, status: '$19::text[]', reason: '$20::text[]', due_at: '$21::bigint[]' });
-const ANY = `
-  INSERT INTO posthorn.open_deliveries (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, created_at, size)
-  SELECT tenant_id, id, event_id, endpoint_id, status, reason, 0, 0, due_at,
-    CASE WHEN status = 'sending' THEN $12::bigint END, created_at, size FROM (${ANY_ROWS}) u`;
+/** The usual deliveries: born leased. */
+const FLIGHTS = `
+  INSERT INTO posthorn.flights (tenant_id, event_id, id, lease, created_at, size, in_flight, delivery_ids, endpoint_ids)
+  SELECT tenant_id, event_id, id, $12::bigint, created_at, size, in_flight, delivery_ids, endpoint_ids FROM (${flightRows(13)}) u`;
+const OPEN = `
+  INSERT INTO posthorn.open_deliveries (tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, created_at, size)
+  SELECT tenant_id, id, event_id, endpoint_id, status, reason, 0, 0, due_at, created_at, size FROM (${rowsOf({
+    tenant_id: '$21::text[]',
+    id: '$22::text[]',
+    event_id: '$23::text[]',
+    endpoint_id: '$24::text[]',
+    created_at: '$25::bigint[]',
+    size: '$26::int[]',
+    status: '$27::text[]',
+    reason: '$28::text[]',
+    due_at: '$29::bigint[]',
+  })}) u`;
 
 function withKeys(first: number): string {
   return KEYS.replaceAll(/\$\$(\d)/g, (_, n) => `$${first - 1 + Number(n)}`);
 }
 
 const STATEMENTS = {
-  accept_leased: `WITH ${EVENTS} ${LEASED}`,
-  accept_any: `WITH ${EVENTS} ${ANY}`,
-  accept_leased_keys: `WITH ${EVENTS}${withKeys(19)} ${LEASED}`,
-  accept_any_keys: `WITH ${EVENTS}${withKeys(22)} ${ANY}`,
+  accept: `WITH ${EVENTS} ${FLIGHTS}`,
+  accept_open: `WITH ${EVENTS}, f AS (${FLIGHTS}) ${OPEN}`,
+  accept_keys: `WITH ${EVENTS}${withKeys(21)} ${FLIGHTS}`,
+  accept_open_keys: `WITH ${EVENTS}${withKeys(30)}, f AS (${FLIGHTS}) ${OPEN}`,
 } as const;
 
 /** The columns of deliveries that are to be stored, gathered. */
@@ -78,7 +80,6 @@ export class DeliveryColumns {
   readonly statuses: NewDelivery['status'][] = [];
   readonly #reasons: (string | null)[] = [];
   readonly dueAt: (number | null)[] = [];
-  areAllLeased = true;
 
   push(tenantId: string, eventId: Id, size: number, now: number, deliveries: readonly NewDelivery[]): void {
     for (const { id, endpointId, status, dueAt, reason } of deliveries) {
@@ -91,7 +92,6 @@ export class DeliveryColumns {
       this.statuses.push(status);
       this.#reasons.push(status === 'held' ? (reason ?? 'endpoint_disabled') : null);
       this.dueAt.push(status === 'pending' ? (dueAt ?? now) : null);
-      if (status !== 'sending') this.areAllLeased = false;
     }
   }
 
@@ -102,35 +102,43 @@ export class DeliveryColumns {
 
   /** They are stored: those that nobody has are there to be claimed. */
   noteDue({ noteDue }: Pick<Context, 'noteDue'>): void {
-    if (this.areAllLeased) return;
     this.dueAt.forEach((dueAt, i) => {
       if (dueAt !== null) noteDue(this.tenantIds[i]!, this.endpointIds[i]!, dueAt);
     });
   }
 
-  /** Of tenant, id, event, endpoint, created_at and size; with `any`, of status, reason and due_at too. */
-  parameters(any: boolean): Buffer[] {
-    const usual = [
+  /** Of tenant, id, event, endpoint, created_at, size, status, reason and due_at. */
+  parameters(): Buffer[] {
+    return [
       asciiArray(this.tenantIds),
       asciiArray(this.ids),
       asciiArray(this.#eventIds),
       asciiArray(this.endpointIds),
       int8Array(this.#createdAt),
       int4Array(this.#sizes),
+      asciiArray(this.statuses),
+      asciiArray(this.#reasons),
+      int8Array(this.dueAt),
     ];
-    return any ? [...usual, asciiArray(this.statuses), asciiArray(this.#reasons), int8Array(this.dueAt)] : usual;
   }
 }
 
+interface Insertion {
+  statement: NamedStatement;
+  /** The deliveries that are born leased. */
+  flights: Flight[];
+  /** The others. */
+  open: DeliveryColumns;
+}
+
 /** Stores entries of which nothing is known to be stored. */
-function insertion(
-  entries: readonly AcceptEntry[],
-  node: number,
-): { statement: NamedStatement; deliveries: DeliveryColumns } {
-  const deliveries = new DeliveryColumns();
+function insertion(entries: readonly AcceptEntry[], node: number): Insertion {
+  const flights = flightsOf(entries, node);
+  const open = new DeliveryColumns();
   const keys: { tenantId: string; key: string; eventId: Id; fingerprint: string }[] = [];
-  for (const { event, dedupe, deliveries: those } of entries) {
-    deliveries.push(event.tenantId, event.id, event.data.length, event.createdAt, those);
+  for (const { event, dedupe, deliveries } of entries) {
+    const those = deliveries.filter(({ status }) => status !== 'sending');
+    open.push(event.tenantId, event.id, event.data.length, event.createdAt, those);
     for (const { key, fingerprint } of dedupe)
       keys.push({ tenantId: event.tenantId, key, eventId: event.id, fingerprint });
   }
@@ -138,7 +146,7 @@ function insertion(
   if (keys.length > 1)
     keys.sort((a, b) => (a.tenantId < b.tenantId || (a.tenantId === b.tenantId && a.key < b.key) ? -1 : 1));
   const of = <Value>(pick: (entry: AcceptEntry) => Value): Value[] => entries.map(pick);
-  const any = !deliveries.areAllLeased;
+  const areSomeOpen = open.ids.length > 0;
   const parameters: unknown[] = [
     asciiArray(of(({ event }) => event.tenantId)),
     asciiArray(of(({ event }) => event.id)),
@@ -152,7 +160,8 @@ function insertion(
     asciiArray(of(({ fanOutAfter }) => fanOutAfter)),
     textArray(of(({ event }) => event.data)),
     node,
-    ...deliveries.parameters(any),
+    ...flightColumns(flights),
+    ...(areSomeOpen ? open.parameters() : []),
   ];
   if (keys.length > 0) {
     parameters.push(
@@ -162,8 +171,8 @@ function insertion(
       textArray(keys.map(({ fingerprint }) => fingerprint)),
     );
   }
-  const name: keyof typeof STATEMENTS = `accept_${any ? 'any' : 'leased'}${keys.length > 0 ? '_keys' : ''}`;
-  return { statement: { name, sql: STATEMENTS[name], parameters }, deliveries };
+  const name: keyof typeof STATEMENTS = `accept${areSomeOpen ? '_open' : ''}${keys.length > 0 ? '_keys' : ''}`;
+  return { statement: { name, sql: STATEMENTS[name], parameters }, flights, open };
 }
 
 interface KnownRow {
@@ -190,62 +199,64 @@ interface Known {
 export class Accepting {
   readonly #c: Context;
   readonly #doubts: Doubts;
+  readonly #flights: Flights;
 
-  constructor(context: Context, doubts: Doubts) {
+  constructor(context: Context, doubts: Doubts, flights: Flights) {
     this.#c = context;
     this.#doubts = doubts;
+    this.#flights = flights;
   }
 
   readonly run = async (calls: readonly AcceptCall[]): Promise<void> => {
     const entries = calls.flatMap(({ input }) => input);
     const node = this.#c.node();
-    const { statement, deliveries } = insertion(entries, node);
+    const stored = insertion(entries, node);
     for (let left = TRIES; ; left--) {
       try {
-        await this.#c.connections.raw(statement);
+        await this.#c.connections.raw(stored.statement);
         break;
       } catch (error) {
         if (isRepeatable(error) && left > 1) continue;
-        await this.#wentWrong(calls, statement, deliveries, node, error);
+        await this.#wentWrong(calls, stored, node, error);
         return;
       }
     }
-    await this.#stored(calls, deliveries, node);
+    await this.#stored(stored, node);
+    acceptAll(calls);
   };
 
-  /** Everything of these calls is durable. */
-  async #stored(calls: readonly AcceptCall[], deliveries: DeliveryColumns, node: number): Promise<void> {
-    if (node !== this.#c.node()) await this.#adopt(deliveries, node);
-    deliveries.noteDue(this.#c);
-    for (const { input, resolve } of calls) resolve(input.length === 1 ? [ACCEPTED] : input.map(() => ACCEPTED));
+  /** It is durable. */
+  async #stored({ flights, open }: Insertion, node: number): Promise<void> {
+    if (node !== this.#c.node()) await this.#adopt(flights, node);
+    this.#flights.begin(flights);
+    open.noteDue(this.#c);
   }
 
   /** The lease was lost between the statement and its answer: what it covered goes under the new one, unless it was taken. */
-  async #adopt(deliveries: DeliveryColumns, from: number): Promise<void> {
+  async #adopt(flights: readonly Flight[], from: number): Promise<void> {
+    const node = this.#c.node();
     try {
       await this.#c.connections.query({
-        sql: `UPDATE posthorn.open_deliveries d SET lease = $4::bigint
-              FROM unnest($1::text[], $2::text[]) AS s(tenant_id, id)
-              WHERE d.tenant_id = s.tenant_id AND d.id = s.id AND d.lease = $3::bigint`,
-        parameters: [asciiArray(deliveries.tenantIds), asciiArray(deliveries.ids), from, this.#c.node()],
+        sql: `UPDATE posthorn.flights f SET lease = $5::bigint
+              FROM unnest($1::text[], $2::text[], $3::text[]) AS s(tenant_id, event_id, id)
+              WHERE ${SAME_FLIGHT} AND f.lease = $4::bigint`,
+        parameters: [...flightKeys(flights), from, node],
       });
     } catch {
       // They are given back with the old lease, and sent by whoever claims them.
     }
+    for (const flight of flights) flight.lease = node;
   }
 
-  async #wentWrong(
-    calls: readonly AcceptCall[],
-    statement: NamedStatement,
-    deliveries: DeliveryColumns,
-    node: number,
-    error: unknown,
-  ): Promise<void> {
+  async #wentWrong(calls: readonly AcceptCall[], stored: Insertion, node: number, error: unknown): Promise<void> {
     if (isUniqueViolation(error, 'dedupe')) return this.#acceptEach(calls);
     if (isOutcomeUnknown(error)) {
       // Not in this lane: those behind it must hear at once that the database is away.
-      void this.#doubts.resolve(statement, deliveries.leased(), node, error).then(
-        () => this.#stored(calls, deliveries, node),
+      void this.#doubts.resolve(stored.statement, stored.flights, node, error).then(
+        async () => {
+          await this.#stored(stored, node);
+          acceptAll(calls);
+        },
         (fault: unknown) => {
           if (isUniqueViolation(fault, 'dedupe')) void this.#acceptEach(calls);
           else rejectAll(calls, fault);
@@ -265,12 +276,10 @@ export class Accepting {
   async #acceptEach(calls: readonly AcceptCall[]): Promise<void> {
     for (let left = TRIES; ; left--) {
       const node = this.#c.node();
-      const tried: DeliveryColumns[] = [];
+      const tried: Insertion[] = [];
       try {
         const outcomes = await this.#c.connections.rawTransaction((run) => this.#sort(run, calls, node, tried));
-        const [deliveries] = tried;
-        if (deliveries && node !== this.#c.node()) await this.#adopt(deliveries, node);
-        if (deliveries) deliveries.noteDue(this.#c);
+        for (const stored of tried) await this.#stored(stored, node);
         calls.forEach(({ resolve }, i) => {
           resolve(outcomes[i]!);
         });
@@ -278,7 +287,7 @@ export class Accepting {
       } catch (error) {
         const isLate = isUniqueViolation(error, 'dedupe') || isRepeatable(error); // somebody was quicker
         if (isLate && left > 1) continue;
-        if (isOutcomeUnknown(error)) for (const deliveries of tried) this.#doubts.giveUp(deliveries.leased(), node);
+        if (isOutcomeUnknown(error)) for (const { flights } of tried) this.#doubts.giveUpFlights(flights, node);
         if (calls.length === 1 || isOfTheStore(error)) {
           rejectAll(calls, error);
           return;
@@ -290,12 +299,7 @@ export class Accepting {
   }
 
   /** `tried` gets what was sent to be stored. */
-  async #sort(
-    run: Run,
-    calls: readonly AcceptCall[],
-    node: number,
-    tried: DeliveryColumns[],
-  ): Promise<AcceptOutcome[][]> {
+  async #sort(run: Run, calls: readonly AcceptCall[], node: number, tried: Insertion[]): Promise<AcceptOutcome[][]> {
     const known = await knownKeys(run, calls);
     const fresh: AcceptEntry[] = [];
     const outcomes = calls.map(({ input }) => {
@@ -314,9 +318,9 @@ export class Accepting {
       });
     });
     if (fresh.length > 0) {
-      const { statement, deliveries } = insertion(fresh, node);
-      tried.splice(0, 1, deliveries);
-      await run(statement);
+      const stored = insertion(fresh, node);
+      tried.splice(0, 1, stored);
+      await run(stored.statement);
     }
     return outcomes;
   }
@@ -388,6 +392,10 @@ function remember({ event, dedupe, deliveries }: AcceptEntry, known: Map<string,
 
 function keyOf(tenantId: string, key: string): string {
   return `${tenantId}\0${key}`;
+}
+
+function acceptAll(calls: readonly AcceptCall[]): void {
+  for (const { input, resolve } of calls) resolve(input.length === 1 ? [ACCEPTED] : input.map(() => ACCEPTED));
 }
 
 function rejectAll(calls: readonly AcceptCall[], error: unknown): void {

@@ -2,6 +2,8 @@ import type { Id } from '../../model/id.ts';
 import { asciiArray } from './binary-array.ts';
 import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
+import { flightKeys, giveBackFlights } from './flights.ts';
+import type { FlightKey } from './flights.ts';
 import { isOutcomeUnknown, isRepeatable, isUniqueViolation } from './failure.ts';
 
 /** How long callers wait for the truth about a commit whose answer was lost. */
@@ -20,6 +22,7 @@ export interface Doubtful {
 interface GivenUp {
   /** Tenants by the ids of their deliveries. */
   readonly tenants: Map<Id, string>;
+  readonly flights: readonly FlightKey[];
   readonly node: number;
   /** By `performance.now`; null until the database answers. */
   until: number | null;
@@ -46,16 +49,11 @@ export class Doubts {
   }
 
   /** Resolves when the rows are known to be stored; rejects with the last error, as the driver throws it. */
-  async resolve(
-    statement: NamedStatement,
-    deliveries: readonly Doubtful[],
-    node: number,
-    first: unknown,
-  ): Promise<void> {
+  async resolve(statement: NamedStatement, flights: readonly FlightKey[], node: number, first: unknown): Promise<void> {
     const until = performance.now() + PATIENCE_MS;
     for (let error = first; ;) {
       if (this.#isClosed || performance.now() >= until) {
-        this.giveUp(deliveries, node);
+        this.giveUpFlights(flights, node);
         throw error;
       }
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
@@ -71,7 +69,7 @@ export class Doubts {
           if (isStored === true) return;
           if (isStored === false) throw again;
         } else if (!(isOutcomeUnknown(again) || isRepeatable(again) || isAway(again))) {
-          this.giveUp(deliveries, node);
+          this.giveUpFlights(flights, node);
           throw again;
         }
         error = again;
@@ -96,7 +94,15 @@ export class Doubts {
   /** Nobody will send these, whether they are leased or not: where they are, whoever claims them may. */
   giveUp(deliveries: readonly Doubtful[], node: number): void {
     if (deliveries.length === 0) return;
-    this.#givenUp.add({ tenants: new Map(deliveries.map(({ id, tenantId }) => [id, tenantId])), node, until: null });
+    const tenants = new Map(deliveries.map(({ id, tenantId }) => [id, tenantId]));
+    this.#givenUp.add({ tenants, flights: [], node, until: null });
+    this.#arm();
+  }
+
+  /** The same of flights. */
+  giveUpFlights(flights: readonly FlightKey[], node: number): void {
+    if (flights.length === 0) return;
+    this.#givenUp.add({ tenants: new Map(), flights, node, until: null });
     this.#arm();
   }
 
@@ -107,6 +113,7 @@ export class Doubts {
   /** This node has claimed them since: they are sent, and must not be given back once more. */
   claimed(deliveries: readonly Doubtful[]): void {
     for (const batch of this.#givenUp) {
+      if (batch.tenants.size === 0) continue;
       for (const { id } of deliveries) batch.tenants.delete(id);
       if (batch.tenants.size === 0) this.#givenUp.delete(batch);
     }
@@ -125,17 +132,11 @@ export class Doubts {
   /** Again and again for as long as a late commit may come. It comes as a whole: what was released once is done with. */
   async #release(): Promise<void> {
     for (const batch of this.#givenUp) {
-      const { tenants, node } = batch;
       const now = this.#c.now();
       try {
-        const { rows } = await this.#c.connections.query<{ tenant_id: string; endpoint_id: string }>({
-          name: 'doubt_release',
-          sql: `UPDATE posthorn.open_deliveries d SET status = 'pending', lease = NULL, due_at = $4::bigint
-                FROM unnest($1::text[], $2::text[]) AS s(tenant_id, id)
-                WHERE d.tenant_id = s.tenant_id AND d.id = s.id AND d.status = 'sending' AND d.lease = $3::bigint
-                RETURNING d.tenant_id, d.endpoint_id`,
-          parameters: [asciiArray([...tenants.values()]), asciiArray([...tenants.keys()]), node, now],
-        });
+        const { rows } = await this.#c.connections.query<{ tenant_id: string; endpoint_id: string }>(
+          batch.flights.length > 0 ? releaseFlights(batch, now) : releaseDeliveries(batch, now),
+        );
         for (const row of rows) this.#c.noteDue(row.tenant_id, row.endpoint_id, now);
         batch.until ??= performance.now() + LATE_COMMIT_MS;
         if (rows.length > 0 || performance.now() >= batch.until) this.#givenUp.delete(batch);
@@ -144,6 +145,30 @@ export class Doubts {
       }
     }
   }
+}
+
+function releaseDeliveries({ tenants, node }: GivenUp, now: number): NamedStatement {
+  return {
+    name: 'doubt_release',
+    sql: `UPDATE posthorn.open_deliveries d SET status = 'pending', lease = NULL, due_at = $4::bigint
+          FROM unnest($1::text[], $2::text[]) AS s(tenant_id, id)
+          WHERE d.tenant_id = s.tenant_id AND d.id = s.id AND d.status = 'sending' AND d.lease = $3::bigint
+          RETURNING d.tenant_id, d.endpoint_id`,
+    parameters: [asciiArray([...tenants.values()]), asciiArray([...tenants.keys()]), node, now],
+  };
+}
+
+function releaseFlights({ flights, node }: GivenUp, now: number): NamedStatement {
+  return {
+    name: 'doubt_release_flights',
+    sql: giveBackFlights(
+      `SELECT f.tenant_id, f.event_id, f.id FROM unnest($1::text[], $2::text[], $3::text[]) AS u(tenant_id, event_id, id)
+       JOIN posthorn.flights f ON f.tenant_id = u.tenant_id AND f.event_id = u.event_id AND f.id = u.id AND f.lease = $4::bigint
+       FOR UPDATE OF f`,
+      '$5::bigint',
+    ),
+    parameters: [...flightKeys(flights), node, now],
+  };
 }
 
 /** The connection did not come about: nothing new is known. */

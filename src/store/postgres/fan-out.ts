@@ -63,7 +63,7 @@ export class FanningOut {
       this.#c.connections.query({
         name: 'extend_fan_out',
         sql: EXTEND,
-        parameters: [node, ...columns.parameters(true), tenantId, eventId, from, after],
+        parameters: [node, ...columns.parameters(), tenantId, eventId, from, after],
       }),
     );
     if (rowCount === 0) return false;
@@ -102,7 +102,7 @@ export class FanningOut {
       const fresh = wanted.filter(({ endpointId }) => !served.has(endpointId));
       const columns = columnsOf(tenantId, eventId, event.size, now, fresh);
       const sql = `INSERT INTO posthorn.open_deliveries ${COLUMNS} ${deliveries('size')}`;
-      if (fresh.length > 0) await run({ name: 'add_deliveries', sql, parameters: [node, ...columns.parameters(true)] });
+      if (fresh.length > 0) await run({ name: 'add_deliveries', sql, parameters: [node, ...columns.parameters()] });
       return columns;
     };
     const columns = await this.#certain(tried, node, () => this.#c.connections.transaction(add));

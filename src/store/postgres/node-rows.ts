@@ -1,10 +1,14 @@
 import { tellStatements } from './change-feed.ts';
 import type { Connections, Run } from './connections.ts';
+import { giveBackFlights } from './flights.ts';
 import { migrations } from './migrations/index.ts';
 import { CHANNEL_SQL } from './notices.ts';
 
 /** Rows given back in one transaction. */
 const SLICE = 10_000;
+/** The same of flights. */
+const FLIGHT_SLICE = 1_000;
+const NOW = 'floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
 
 /** What a node needs to know of another one. */
 export interface OtherNode {
@@ -127,9 +131,19 @@ export async function release(connections: Connections, numbers: readonly number
   });
   for (;;) {
     const { rowCount } = await connections.query({
+      sql: giveBackFlights(
+        `SELECT tenant_id, event_id, id FROM posthorn.flights WHERE lease = ANY ($1::bigint[]) LIMIT ${FLIGHT_SLICE} FOR UPDATE SKIP LOCKED`,
+        NOW,
+      ),
+      parameters: [numbers],
+    });
+    if (rowCount === 0) break;
+  }
+  for (;;) {
+    const { rowCount } = await connections.query({
       sql: `
         UPDATE posthorn.open_deliveries d
-        SET status = 'pending', lease = NULL, due_at = floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        SET status = 'pending', lease = NULL, due_at = ${NOW}
         FROM (
           SELECT tenant_id, id FROM posthorn.open_deliveries
           WHERE status = 'sending' AND lease = ANY ($1::bigint[]) LIMIT ${SLICE} FOR UPDATE SKIP LOCKED) s
@@ -146,6 +160,8 @@ export async function staleLeases(connections: Connections): Promise<number[]> {
     sql: `
       SELECT number FROM (
         SELECT lease AS number FROM posthorn.open_deliveries WHERE status = 'sending'
+        UNION
+        SELECT lease FROM posthorn.flights
         UNION
         SELECT fan_out_node FROM posthorn.events WHERE fan_out_after IS NOT NULL AND fan_out_node IS NOT NULL) holders
       WHERE NOT EXISTS (SELECT FROM posthorn.nodes n WHERE n.number = holders.number AND n.ended_at IS NULL)`,

@@ -125,7 +125,9 @@ async function survivorsOf(run: Run, { from, to }: PartitionRange): Promise<Surv
   // All open deliveries are looked at, once.
   await run({ sql: 'SET LOCAL enable_seqscan = on', parameters: [] });
   const { rows: open } = await run<{ tenant_id: string; id: Id; event_id: Id }>({
-    sql: `SELECT tenant_id, id, event_id FROM posthorn.open_deliveries
+    sql: `SELECT tenant_id, id, event_id FROM (
+            SELECT tenant_id, id, event_id FROM posthorn.open_deliveries UNION ALL
+            SELECT tenant_id, id, event_id FROM posthorn.deliveries_in_flight) o
           WHERE (event_id >= $3 AND event_id < $2) OR (id >= $1 AND id < $2) LIMIT ${MAX_SURVIVORS + 1}`,
     parameters: [...bounds, firstIdAt(timeOf(from) - SLACK_MS)],
   });

@@ -139,6 +139,26 @@ CREATE TABLE posthorn.events (
 
 CREATE TABLE posthorn.events_default PARTITION OF posthorn.events DEFAULT;
 
+CREATE TABLE posthorn.flights (
+  tenant_id text COLLATE "C" NOT NULL,
+  event_id text COLLATE "C" NOT NULL,
+  id text COLLATE "C" NOT NULL,
+  lease bigint NOT NULL,
+  created_at bigint NOT NULL,
+  size integer NOT NULL,
+  delivery_ids text[] COLLATE "C" NOT NULL,
+  endpoint_ids text[] COLLATE "C" NOT NULL,
+  in_flight integer NOT NULL,
+  CONSTRAINT flights_pkey PRIMARY KEY (tenant_id, event_id, id)
+) WITH (
+  autovacuum_vacuum_scale_factor=0.05,
+  autovacuum_vacuum_threshold=20000,
+  autovacuum_vacuum_insert_threshold=-1,
+  autovacuum_analyze_scale_factor=0.05,
+  autovacuum_analyze_threshold=2000,
+  autovacuum_vacuum_cost_delay=0
+);
+
 CREATE TABLE posthorn.member_sessions (
   tenant_id text COLLATE "C" NOT NULL,
   hash text COLLATE "C" NOT NULL,
@@ -358,6 +378,22 @@ CREATE VIEW posthorn.deliveries AS
     NULL::bigint AS acknowledged_at
    FROM posthorn.open_deliveries
 UNION ALL
+ SELECT deliveries_in_flight.tenant_id,
+    deliveries_in_flight.id,
+    deliveries_in_flight.event_id,
+    deliveries_in_flight.endpoint_id,
+    'sending'::text AS status,
+    NULL::text AS reason,
+    0 AS attempt_count,
+    0 AS schedule_start,
+    NULL::bigint AS due_at,
+    deliveries_in_flight.lease,
+    NULL::text AS last_error,
+    deliveries_in_flight.created_at,
+    NULL::bigint AS ended_at,
+    NULL::bigint AS acknowledged_at
+   FROM posthorn.deliveries_in_flight
+UNION ALL
  SELECT ended_deliveries.tenant_id,
     ended_deliveries.id,
     ended_deliveries.event_id,
@@ -373,6 +409,18 @@ UNION ALL
     ended_deliveries.ended_at,
     ended_deliveries.acknowledged_at
    FROM posthorn.ended_deliveries;
+
+CREATE VIEW posthorn.deliveries_in_flight AS
+ SELECT f.tenant_id,
+    d.id,
+    f.event_id,
+    d.endpoint_id,
+    f.lease,
+    f.created_at,
+    f.size
+   FROM posthorn.flights f
+     CROSS JOIN LATERAL UNNEST(f.delivery_ids, f.endpoint_ids) WITH ORDINALITY d(id, endpoint_id, place)
+  WHERE (f.in_flight & (1 << (d.place - 1)::integer)) <> 0;
 
 CREATE VIEW posthorn.events_with_data AS
  SELECT e.tenant_id,

@@ -1,3 +1,4 @@
+import { PosthornError } from '../../errors.ts';
 import { isEnd } from '../../model/delivery.ts';
 import type { Id } from '../../model/id.ts';
 import type { Settlement } from '../store.ts';
@@ -5,6 +6,8 @@ import { asciiArray, float8Array, int4Array, int8Array, textArray } from './bina
 import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
 import { isOfTheStore, isOutcomeUnknown, toStoreError } from './failure.ts';
+import { land, LAND_OPEN, LANDED, landingColumns, readAgain } from './flights.ts';
+import type { Flights, Landing } from './flights.ts';
 import type { Call } from './lane.ts';
 import { rowsOf } from './rows.ts';
 
@@ -69,6 +72,33 @@ const DELIVERED = `WITH ours AS (
   )
   ${OURS}`;
 
+/** The same of deliveries in flight, which are at their first attempt. */
+const LANDED_ROWS = rowsOf({
+  tenant_id: '$8::text[]',
+  id: '$9::text[]',
+  event_id: '$10::text[]',
+  endpoint_id: '$11::text[]',
+  created_at: '$12::bigint[]',
+  started_at: '$13::bigint[]',
+  duration_ms: '$14::float8[]',
+  status_code: '$15::int[]',
+  detail: '$16::text[]',
+  ended_at: '$17::bigint[]',
+  /** Of its landing. */
+  n: '$18::int[]',
+});
+const LAND_DELIVERED = `WITH ${land('s.n')}, ours AS (
+    SELECT * FROM (${LANDED_ROWS}) s
+    WHERE (SELECT count(*) FROM landed) = cardinality($6::int[]) OR s.n = ANY (ARRAY(SELECT n FROM landed))
+  ), ended AS (
+    INSERT INTO posthorn.ended_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
+    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', 1, 0, created_at, ended_at FROM ours
+  ), tried AS (
+    INSERT INTO posthorn.attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, detail)
+    SELECT tenant_id, id, 1, started_at, duration_ms, 1, status_code, detail FROM ours
+  )
+  ${LANDED}`;
+
 const ENDED = `WITH ours AS (
     DELETE FROM posthorn.open_deliveries d USING (${ROWS}) s
     WHERE ${HELD} AND d.attempt_count = s.count_before
@@ -120,34 +150,51 @@ function whatHappened(calls: readonly SettleCall[]): unknown[] {
   ];
 }
 
+/** Looks at flights that were not as they are known here, before the caller hears that the store is at fault. */
+const LANDING_TRIES = 3;
+
 /** Settles the calls of one batch: a statement for each kind of outcome among them; mostly there is one kind. */
 export class Settling {
   readonly #c: Context;
+  readonly #flights: Flights;
 
-  constructor(context: Context) {
+  constructor(context: Context, flights: Flights) {
     this.#c = context;
+    this.#flights = flights;
   }
 
   readonly run = async (calls: readonly SettleCall[]): Promise<void> => {
+    const landed: SettleCall[] = [];
     const delivered: SettleCall[] = [];
     const ended: SettleCall[] = [];
     const kept: SettleCall[] = [];
     const again: SettleCall[] = [];
     const ids = new Set<Id>();
     for (const call of calls) {
-      const { deliveryId, status, reason, lastError, attempt } = call.input;
+      const { tenantId, deliveryId, status, reason, lastError, attempt } = call.input;
+      const isUsual = status === 'delivered' && reason === null && lastError === null && attempt;
       // A second word of the same delivery is for the next statement: of two rows that meet one, either may be taken.
       if (ids.size === ids.add(deliveryId).size) again.push(call);
       else if (!isEnd(status)) kept.push(call);
-      else if (status === 'delivered' && reason === null && lastError === null && attempt) delivered.push(call);
-      else ended.push(call);
+      else if (!isUsual) ended.push(call);
+      else if (attempt.number === 1 && this.#flights.of(tenantId, deliveryId)) landed.push(call);
+      else delivered.push(call);
     }
+    if (landed.length > 0) await this.#each(landed, (those) => this.#landDelivered(those));
     if (delivered.length > 0)
       await this.#each(delivered, (those) => this.#end('settle_delivered', DELIVERED, those, []));
     if (ended.length > 0) {
-      await this.#each(ended, (those) => this.#end('settle_ended', ENDED, those, whatHappened(those)));
+      await this.#each(ended, async (those) => {
+        await this.#landOpen(those);
+        await this.#end('settle_ended', ENDED, those, whatHappened(those));
+      });
     }
-    if (kept.length > 0) await this.#each(kept, (those) => this.#keep(those));
+    if (kept.length > 0) {
+      await this.#each(kept, async (those) => {
+        await this.#landOpen(those);
+        await this.#keep(those);
+      });
+    }
     if (again.length > 0) await this.run(again);
   };
 
@@ -161,6 +208,77 @@ export class Settling {
       if (isOfAll) for (const { reject } of calls) reject(fault);
       else for (const call of calls) await this.#each([call], work);
     }
+  }
+
+  async #landDelivered(calls: readonly SettleCall[]): Promise<void> {
+    const byId = new Map(calls.map((call) => [call.input.deliveryId, call]));
+    const settled = await this.#land([...byId.keys()], 'land_delivered', LAND_DELIVERED, (landings) => {
+      const rows = landings.flatMap(({ flight, bits }, n) =>
+        flight.deliveryIds.flatMap((id, i) => {
+          const call = bits & (1 << i) ? byId.get(id) : undefined;
+          return call ? [{ flight, endpointId: flight.endpointIds[i]!, input: call.input, n }] : [];
+        }),
+      );
+      const of = <Value>(pick: (row: (typeof rows)[number]) => Value): Value[] => rows.map(pick);
+      return [
+        asciiArray(of(({ flight }) => flight.tenantId)),
+        asciiArray(of(({ input }) => input.deliveryId)),
+        asciiArray(of(({ flight }) => flight.eventId)),
+        asciiArray(of(({ endpointId }) => endpointId)),
+        int8Array(of(({ flight }) => flight.createdAt)),
+        int8Array(of(({ input }) => input.attempt!.startedAt)),
+        float8Array(of(({ input }) => input.attempt!.durationMs)),
+        int4Array(of(({ input }) => input.attempt!.statusCode)),
+        textArray(of(({ input }) => input.attempt!.detail)),
+        int8Array(of(({ input }) => input.now)),
+        int4Array(of(({ n }) => n)),
+      ];
+    });
+    await this.#answer(calls, settled);
+  }
+
+  /** Those of them that are in flight get rows of their own. */
+  async #landOpen(calls: readonly SettleCall[]): Promise<void> {
+    const ids = calls.flatMap(({ input: { tenantId, deliveryId } }) =>
+      this.#flights.of(tenantId, deliveryId) ? [deliveryId] : [],
+    );
+    if (ids.length === 0) return;
+    await this.#land(ids, 'land_open', LAND_OPEN, () => []);
+  }
+
+  /**
+   * Takes these out of flight; resolves to those that this did (null = all), while others had landed before: with an
+   * answer that was lost, or with the lease.
+   */
+  async #land(
+    ids: readonly Id[],
+    name: string,
+    sql: string,
+    further: (landings: readonly Landing[]) => unknown[],
+  ): Promise<Id[] | null> {
+    const done: Id[] = [];
+    let rest = ids;
+    for (let left = LANDING_TRIES; rest.length > 0; left--) {
+      const lease = this.#c.node();
+      const landings = this.#flights.landings(rest);
+      const parameters = [...landingColumns(landings, lease), ...further(landings)];
+      const [row] = await this.#query<{ ours: number[] | null }>({ name, sql, parameters });
+      if (row!.ours === null) {
+        this.#flights.land(landings);
+        return rest === ids ? null : [...done, ...rest];
+      }
+      const ours = new Set(row!.ours);
+      done.push(...this.#flights.land(landings.filter((_, n) => ours.has(n))));
+      if (left === 1) throw new PosthornError('STORE_UNAVAILABLE', 'Deliveries are settled elsewhere, too. Try again.');
+      const others = landings.filter((_, n) => !ours.has(n));
+      await readAgain(
+        this.#c.connections,
+        others.map(({ flight }) => flight),
+        lease,
+      );
+      rest = this.#flights.stillOf(others);
+    }
+    return done;
   }
 
   async #end(name: string, sql: string, calls: readonly SettleCall[], further: readonly unknown[]): Promise<void> {
@@ -192,14 +310,11 @@ export class Settling {
 
   /** `ours`: deliveries; null = all of them. */
   async #answer(calls: readonly SettleCall[], ours: readonly Id[] | null): Promise<void> {
-    if (ours === null) {
-      for (const { resolve } of calls) resolve(true);
-      return;
-    }
-    const settled = new Set(ours);
-    const refused = calls.filter(({ input }) => !settled.has(input.deliveryId));
+    const settled = ours && new Set(ours);
+    const refused = settled ? calls.filter(({ input }) => !settled.has(input.deliveryId)) : [];
     const written = await this.#written(refused.map(({ input }) => input));
-    for (const { input, resolve } of calls) resolve(settled.has(input.deliveryId) || written.has(input.deliveryId));
+    for (const { input, resolve } of calls)
+      resolve(!settled || settled.has(input.deliveryId) || written.has(input.deliveryId));
   }
 
   /** Of refused settlements those whose very attempt is in the store: they were settled, and only the answer was lost. */

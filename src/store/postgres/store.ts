@@ -23,6 +23,7 @@ import { Doubts } from './doubts.ts';
 import { DueHint } from './due-hint.ts';
 import { toStoreError } from './failure.ts';
 import { FanningOut } from './fan-out.ts';
+import { Flights } from './flights.ts';
 import { Lane } from './lane.ts';
 import { refuseHalfMoved } from './moved.ts';
 import { Moving } from './moves.ts';
@@ -95,8 +96,9 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
     },
   };
   const doubts = new Doubts(context);
-  const accepting = new Accepting(context, doubts);
-  const settling = new Settling(context);
+  const flights = new Flights();
+  const accepting = new Accepting(context, doubts, flights);
+  const settling = new Settling(context, flights);
   const claiming = new Claiming(context, doubts);
   const moving = new Moving(context);
   const fanningOut = new FanningOut(context, doubts);
@@ -131,6 +133,7 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
   function heard(): StoreListener {
     return {
       leasesLost() {
+        flights.forgetOthers(nodes.number);
         claiming.lookAgain();
         listener?.leasesLost();
       },

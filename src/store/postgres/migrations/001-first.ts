@@ -1,7 +1,9 @@
 /**
- * Two tables hold deliveries: the open ones (`open_deliveries`, small, every row of it changes) and the ended ones
- * (`ended_deliveries`, partitioned by time, hardly ever changed), so that history is never vacuumed and never slows a
- * claim; the view `deliveries` is both. docs/decisions/0011-postgres-layout.md has the measurements.
+ * A delivery begins in flight, mostly: the node that accepts an event sends its deliveries itself, and until they end they
+ * are bits of a row that they share (`flights`). What has to be tried again, is held or waits for a claim is a row of
+ * `open_deliveries` (small, or a backlog; every row of it changes), what has ended one of `ended_deliveries` (partitioned by
+ * time, hardly ever changed), so that history is never vacuumed and never slows a claim; the view `deliveries` is all
+ * three. docs/decisions/0011-postgres-layout.md has the measurements.
  *
  * Ids sort by time, so a range of ids is a range of time: partitions need no further column. They are made and dropped by
  * `partitions.ts`; the default ones take what lies outside. Payloads are apart, to be dropped earlier.
@@ -174,6 +176,35 @@ CREATE TABLE posthorn.dedupe (
 );
 CREATE INDEX dedupe_by_event ON posthorn.dedupe (event_id);
 
+CREATE TABLE posthorn.flights (
+  tenant_id text COLLATE "C" NOT NULL,
+  event_id text COLLATE "C" NOT NULL,
+  /** Of its first delivery. */
+  id text COLLATE "C" NOT NULL,
+  lease bigint NOT NULL,
+  created_at bigint NOT NULL,
+  /** Characters of the event's payload. */
+  size integer NOT NULL,
+  delivery_ids text[] COLLATE "C" NOT NULL,
+  endpoint_ids text[] COLLATE "C" NOT NULL,
+  /** Bit n is set while the delivery with index n (from 0) is in flight. */
+  in_flight integer NOT NULL,
+  PRIMARY KEY (tenant_id, event_id, id)
+) WITH (
+  autovacuum_vacuum_scale_factor = 0.05,
+  autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_insert_threshold = -1,
+  autovacuum_analyze_scale_factor = 0.05,
+  autovacuum_analyze_threshold = 2000,
+  autovacuum_vacuum_cost_delay = 0
+);
+
+CREATE VIEW posthorn.deliveries_in_flight AS
+  SELECT f.tenant_id, d.id, f.event_id, d.endpoint_id, f.lease, f.created_at, f.size
+  FROM posthorn.flights f
+  CROSS JOIN LATERAL unnest(f.delivery_ids, f.endpoint_ids) WITH ORDINALITY AS d(id, endpoint_id, place)
+  WHERE f.in_flight & (1 << (d.place - 1)::integer) <> 0;
+
 CREATE TABLE posthorn.open_deliveries (
   tenant_id text COLLATE "C" NOT NULL,
   id text COLLATE "C" NOT NULL,
@@ -235,6 +266,9 @@ CREATE VIEW posthorn.deliveries AS
   SELECT tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, due_at, lease, last_error,
          created_at, NULL::bigint AS ended_at, NULL::bigint AS acknowledged_at
   FROM posthorn.open_deliveries
+  UNION ALL
+  SELECT tenant_id, id, event_id, endpoint_id, 'sending', NULL, 0, 0, NULL, lease, NULL, created_at, NULL, NULL
+  FROM posthorn.deliveries_in_flight
   UNION ALL
   SELECT tenant_id, id, event_id, endpoint_id, status, reason, attempt_count, schedule_start, NULL::bigint, NULL::bigint,
          last_error, created_at, ended_at, acknowledged_at
