@@ -116,12 +116,6 @@ function deliveriesOf(rows: string, bits: string): string {
     WHERE r.${bits} & (1 << (d.place - 1)::integer) <> 0`;
 }
 
-/** Deliveries of one flight that leave it together. */
-export interface Landing {
-  readonly flight: Flight;
-  bits: number;
-}
-
 const LANDINGS = rowsOf({
   tenant_id: '$1::text[]',
   event_id: '$2::text[]',
@@ -132,7 +126,7 @@ const LANDINGS = rowsOf({
 });
 const FENCED = `${SAME_FLIGHT} AND coalesce(f.lease = $7::bigint, false)`;
 /**
- * The first statements of whatever takes deliveries out of flight: `$1` to `$7` are {@link landingColumns} and the lease.
+ * The first statements of whatever takes deliveries out of flight: `$1` to `$7` are {@link Landings.columns}.
  * With the last of its deliveries a flight is gone. `landed` has what is `returned` of the landings that were true.
  */
 export function land(returned: string): string {
@@ -145,16 +139,6 @@ export function land(returned: string): string {
   ), landed AS (
     SELECT * FROM gone UNION ALL SELECT * FROM less
   )`;
-}
-
-export function landingColumns(landings: readonly Landing[], lease: number): unknown[] {
-  return [
-    ...flightKeys(landings.map(({ flight }) => flight)),
-    int4Array(landings.map(({ bits }) => bits)),
-    int4Array(landings.map(({ flight, bits }) => Number(flight.inFlight === bits))),
-    int4Array(landings.map((_, n) => n)),
-    lease,
-  ];
 }
 
 /** Which landings were true, where that is not all of them. */
@@ -190,42 +174,53 @@ export class Flights {
     for (const [id, flight] of this.#byDelivery) if (flight.lease !== lease) this.#byDelivery.delete(id);
   }
 
-  /** These deliveries by flight; all of them are in one. */
-  landings(deliveryIds: readonly Id[]): Landing[] {
-    const landings = new Map<Flight, Landing>();
-    for (const id of deliveryIds) {
-      const flight = this.#byDelivery.get(id)!;
-      const bit = 1 << flight.deliveryIds.indexOf(id);
-      const landing = landings.get(flight);
-      if (landing) landing.bits |= bit;
-      else landings.set(flight, { flight, bits: bit });
-    }
-    return [...landings.values()];
-  }
-
-  /** They have landed: the rows say so. Returns their deliveries. */
-  land(landings: readonly Landing[]): Id[] {
-    const landed = landings.flatMap(deliveriesIn);
-    for (const { flight, bits } of landings) flight.inFlight &= ~bits;
-    for (const id of landed) this.#byDelivery.delete(id);
-    return landed;
-  }
-
-  /** The deliveries of these that are in flight all the same, by what is known now; the others are forgotten. */
-  stillOf(landings: readonly Landing[]): Id[] {
-    const still: Id[] = [];
-    for (const landing of landings) {
-      for (const id of deliveriesIn(landing)) {
-        if (landing.flight.inFlight & (1 << landing.flight.deliveryIds.indexOf(id))) still.push(id);
-        else this.#byDelivery.delete(id);
-      }
-    }
-    return still;
+  /** It has landed, or is somebody else's. */
+  forget(deliveryId: Id): void {
+    this.#byDelivery.delete(deliveryId);
   }
 }
 
-function deliveriesIn({ flight, bits }: Landing): Id[] {
-  return flight.deliveryIds.filter((_, i) => bits & (1 << i));
+/** Deliveries that leave their flights together: a landing for each flight. */
+export class Landings {
+  readonly flights: Flight[] = [];
+  /** The landing of each delivery, in the order in which they were added. */
+  readonly places: number[] = [];
+  readonly endpointIds: Id[] = [];
+  readonly #bits: number[] = [];
+  readonly #placeOf = new Map<Flight, number>();
+
+  add(flight: Flight, deliveryId: Id): void {
+    let place = this.#placeOf.get(flight);
+    if (place === undefined) {
+      place = this.flights.push(flight) - 1;
+      this.#placeOf.set(flight, place);
+      this.#bits.push(0);
+    }
+    const index = flight.deliveryIds.indexOf(deliveryId);
+    this.#bits[place]! |= 1 << index;
+    this.places.push(place);
+    this.endpointIds.push(flight.endpointIds[index]!);
+  }
+
+  /** Tenant, event and id, bits, whether they are all that is left of it, place; and the lease. */
+  columns(lease: number): unknown[] {
+    return [
+      ...flightKeys(this.flights),
+      int4Array(this.#bits),
+      int4Array(this.flights.map(({ inFlight }, place) => Number(inFlight === this.#bits[place]))),
+      int4Array(this.flights.map((_, place) => place)),
+      lease,
+    ];
+  }
+
+  /** The row says so. */
+  landed(place: number): void {
+    this.flights[place]!.inFlight &= ~this.#bits[place]!;
+  }
+}
+
+export function isInFlight(flight: Flight, deliveryId: Id): boolean {
+  return (flight.inFlight & (1 << flight.deliveryIds.indexOf(deliveryId))) !== 0;
 }
 
 /** What the rows say of these flights: where an answer was lost it is more than is known here. */

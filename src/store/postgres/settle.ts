@@ -6,8 +6,8 @@ import { asciiArray, float8Array, int4Array, int8Array, textArray } from './bina
 import type { NamedStatement } from './connections.ts';
 import type { Context } from './context.ts';
 import { isOfTheStore, isOutcomeUnknown, toStoreError } from './failure.ts';
-import { land, LAND_OPEN, LANDED, landingColumns, readAgain } from './flights.ts';
-import type { Flights, Landing } from './flights.ts';
+import { isInFlight, land, LAND_OPEN, LANDED, Landings, readAgain } from './flights.ts';
+import type { Flight, Flights } from './flights.ts';
 import type { Call } from './lane.ts';
 import { rowsOf } from './rows.ts';
 
@@ -137,6 +137,25 @@ function commonParameters(calls: readonly SettleCall[], node: number, at: readon
   ];
 }
 
+/** Of deliveries that were in flight, from `$8` on. */
+function endedColumns(calls: readonly SettleCall[], { flights, places, endpointIds }: Landings): unknown[] {
+  const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
+  const flown = <Value>(pick: (flight: Flight) => Value): Value[] => places.map((place) => pick(flights[place]!));
+  return [
+    asciiArray(of(({ tenantId }) => tenantId)),
+    asciiArray(of(({ deliveryId }) => deliveryId)),
+    asciiArray(flown(({ eventId }) => eventId)),
+    asciiArray(endpointIds),
+    int8Array(flown(({ createdAt }) => createdAt)),
+    int8Array(of(({ attempt }) => attempt!.startedAt)),
+    float8Array(of(({ attempt }) => attempt!.durationMs)),
+    int4Array(of(({ attempt }) => attempt!.statusCode)),
+    textArray(of(({ attempt }) => attempt!.detail)),
+    int8Array(of(({ now }) => now)),
+    int4Array(places),
+  ];
+}
+
 function whatHappened(calls: readonly SettleCall[]): unknown[] {
   const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
   return [
@@ -211,39 +230,14 @@ export class Settling {
   }
 
   async #landDelivered(calls: readonly SettleCall[]): Promise<void> {
-    const byId = new Map(calls.map((call) => [call.input.deliveryId, call]));
-    const settled = await this.#land([...byId.keys()], 'land_delivered', LAND_DELIVERED, (landings) => {
-      const rows = landings.flatMap(({ flight, bits }, n) =>
-        flight.deliveryIds.flatMap((id, i) => {
-          const call = bits & (1 << i) ? byId.get(id) : undefined;
-          return call ? [{ flight, endpointId: flight.endpointIds[i]!, input: call.input, n }] : [];
-        }),
-      );
-      const of = <Value>(pick: (row: (typeof rows)[number]) => Value): Value[] => rows.map(pick);
-      return [
-        asciiArray(of(({ flight }) => flight.tenantId)),
-        asciiArray(of(({ input }) => input.deliveryId)),
-        asciiArray(of(({ flight }) => flight.eventId)),
-        asciiArray(of(({ endpointId }) => endpointId)),
-        int8Array(of(({ flight }) => flight.createdAt)),
-        int8Array(of(({ input }) => input.attempt!.startedAt)),
-        float8Array(of(({ input }) => input.attempt!.durationMs)),
-        int4Array(of(({ input }) => input.attempt!.statusCode)),
-        textArray(of(({ input }) => input.attempt!.detail)),
-        int8Array(of(({ input }) => input.now)),
-        int4Array(of(({ n }) => n)),
-      ];
-    });
+    const settled = await this.#land(calls, 'land_delivered', LAND_DELIVERED, endedColumns);
     await this.#answer(calls, settled);
   }
 
   /** Those of them that are in flight get rows of their own. */
   async #landOpen(calls: readonly SettleCall[]): Promise<void> {
-    const ids = calls.flatMap(({ input: { tenantId, deliveryId } }) =>
-      this.#flights.of(tenantId, deliveryId) ? [deliveryId] : [],
-    );
-    if (ids.length === 0) return;
-    await this.#land(ids, 'land_open', LAND_OPEN, () => []);
+    const flying = calls.filter(({ input: { tenantId, deliveryId } }) => this.#flights.of(tenantId, deliveryId));
+    await this.#land(flying, 'land_open', LAND_OPEN, () => []);
   }
 
   /**
@@ -251,34 +245,42 @@ export class Settling {
    * answer that was lost, or with the lease.
    */
   async #land(
-    ids: readonly Id[],
+    calls: readonly SettleCall[],
     name: string,
     sql: string,
-    further: (landings: readonly Landing[]) => unknown[],
+    further: (calls: readonly SettleCall[], landings: Landings) => unknown[],
   ): Promise<Id[] | null> {
     const done: Id[] = [];
-    let rest = ids;
+    let rest = calls;
     for (let left = LANDING_TRIES; rest.length > 0; left--) {
+      const landings = new Landings();
+      for (const { input } of rest) landings.add(this.#flights.of(input.tenantId, input.deliveryId)!, input.deliveryId);
       const lease = this.#c.node();
-      const landings = this.#flights.landings(rest);
-      const parameters = [...landingColumns(landings, lease), ...further(landings)];
+      const parameters = [...landings.columns(lease), ...further(rest, landings)];
       const [row] = await this.#query<{ ours: number[] | null }>({ name, sql, parameters });
-      if (row!.ours === null) {
-        this.#flights.land(landings);
-        return rest === ids ? null : [...done, ...rest];
-      }
-      const ours = new Set(row!.ours);
-      done.push(...this.#flights.land(landings.filter((_, n) => ours.has(n))));
+      const ours = row!.ours && new Set(row!.ours);
+      for (const place of landings.flights.keys()) if (!ours || ours.has(place)) landings.landed(place);
+      const refused: SettleCall[] = [];
+      rest.forEach((call, i) => {
+        const { deliveryId } = call.input;
+        if (ours && !ours.has(landings.places[i]!)) refused.push(call);
+        else {
+          this.#flights.forget(deliveryId);
+          done.push(deliveryId);
+        }
+      });
+      if (refused.length === 0) break;
       if (left === 1) throw new PosthornError('STORE_UNAVAILABLE', 'Deliveries are settled elsewhere, too. Try again.');
-      const others = landings.filter((_, n) => !ours.has(n));
-      await readAgain(
-        this.#c.connections,
-        others.map(({ flight }) => flight),
-        lease,
-      );
-      rest = this.#flights.stillOf(others);
+      // A row is not as it is known here: an answer was lost, or the lease. Once more with those that it has.
+      const others = landings.flights.filter((_, place) => !ours?.has(place));
+      await readAgain(this.#c.connections, others, lease);
+      rest = refused.filter(({ input: { tenantId, deliveryId } }) => {
+        const isFlying = isInFlight(this.#flights.of(tenantId, deliveryId)!, deliveryId);
+        if (!isFlying) this.#flights.forget(deliveryId);
+        return isFlying;
+      });
     }
-    return done;
+    return done.length < calls.length ? done : null;
   }
 
   async #end(name: string, sql: string, calls: readonly SettleCall[], further: readonly unknown[]): Promise<void> {
