@@ -411,16 +411,24 @@ UNION ALL
    FROM posthorn.ended_deliveries;
 
 CREATE VIEW posthorn.deliveries_in_flight AS
- SELECT f.tenant_id,
-    d.id,
-    f.event_id,
-    d.endpoint_id,
-    f.lease,
-    f.created_at,
-    f.size
-   FROM posthorn.flights f
-     CROSS JOIN LATERAL UNNEST(f.delivery_ids, f.endpoint_ids) WITH ORDINALITY d(id, endpoint_id, place)
-  WHERE (f.in_flight & (1 << (d.place - 1)::integer)) <> 0;
+ SELECT tenant_id,
+    id,
+    event_id,
+    endpoint_id,
+    lease,
+    created_at,
+    size
+   FROM ( SELECT flights.tenant_id,
+            flights.event_id,
+            flights.lease,
+            flights.created_at,
+            flights.size,
+            flights.in_flight,
+            unnest(flights.delivery_ids) AS id,
+            unnest(flights.endpoint_ids) AS endpoint_id,
+            generate_subscripts(flights.delivery_ids, 1) AS place
+           FROM posthorn.flights) d
+  WHERE (in_flight & (1 << (place - 1))) <> 0;
 
 CREATE VIEW posthorn.events_with_data AS
  SELECT e.tenant_id,

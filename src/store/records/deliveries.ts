@@ -107,8 +107,10 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
     return { by: more ? 'walked' : 'gathered' };
   }
 
+  /** The deliveries are picked before they are joined: a planner that knows nothing of the tables yet must not begin with the join. */
   const withEvent = (query: ReturnType<typeof matching>) =>
-    query
+    db
+      .selectFrom(query.selectAll('d').as('d'))
       .innerJoin('events as e', (join) =>
         join.onRef('e.tenant_id', '=', 'd.tenant_id').onRef('e.id', '=', 'd.event_id'),
       )
@@ -160,12 +162,13 @@ export function createDeliveries(driver: RecordDriver): Store['deliveries'] {
     async list(filter, { limit, before, offset, withLastAttempt }) {
       const events = await eventsOf(filter);
       if (isNone(events)) return [];
-      let query = withEvent(matching(filter, events));
+      let query = matching(filter, events);
       if (before !== null) query = query.where('d.id', '<', before);
-      const page = query
+      query = query
         .orderBy('d.id', 'desc')
         .limit(limit)
         .offset(offset ?? 0);
+      const page = withEvent(query).orderBy('d.id', 'desc');
       if (!withLastAttempt) return (await read(page)).map(toDelivery);
       const rows = await read(withAttempt(page));
       return rows.map((row) => ({ ...toDelivery(row), lastAttempt: lastAttemptOf(row) }));

@@ -200,10 +200,13 @@ CREATE TABLE posthorn.flights (
 );
 
 CREATE VIEW posthorn.deliveries_in_flight AS
-  SELECT f.tenant_id, d.id, f.event_id, d.endpoint_id, f.lease, f.created_at, f.size
-  FROM posthorn.flights f
-  CROSS JOIN LATERAL unnest(f.delivery_ids, f.endpoint_ids) WITH ORDINALITY AS d(id, endpoint_id, place)
-  WHERE f.in_flight & (1 << (d.place - 1)::integer) <> 0;
+  SELECT tenant_id, id, event_id, endpoint_id, lease, created_at, size
+  FROM (
+    SELECT tenant_id, event_id, lease, created_at, size, in_flight,
+      unnest(delivery_ids) AS id, unnest(endpoint_ids) AS endpoint_id, generate_subscripts(delivery_ids, 1) AS place
+    FROM posthorn.flights
+  ) d
+  WHERE in_flight & (1 << (place - 1)) <> 0;
 
 CREATE TABLE posthorn.open_deliveries (
   tenant_id text COLLATE "C" NOT NULL,
