@@ -228,7 +228,8 @@ export class Accepting {
   /** It is durable. */
   async #stored({ flights, open }: Insertion, node: number): Promise<void> {
     if (node !== this.#c.node()) await this.#adopt(flights, node);
-    this.#flights.begin(flights);
+    // Lost once more meanwhile: what becomes of them is said by whoever has them.
+    this.#flights.begin(flights.filter(({ lease }) => lease === this.#c.node()));
     open.noteDue(this.#c);
   }
 

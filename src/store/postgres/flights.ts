@@ -127,7 +127,7 @@ const LANDINGS = rowsOf({
 const FENCED = `${SAME_FLIGHT} AND coalesce(f.lease = $7::bigint, false)`;
 /**
  * The first statements of whatever takes deliveries out of flight: `$1` to `$7` are {@link Landings.columns}.
- * With the last of its deliveries a flight is gone. `landed` has what is `returned` of the landings that were true.
+ * With the last of its deliveries a flight is gone: whether these are the last, the row has the final word. `landed` has what is `returned` of the landings that were true.
  */
 export function land(returned: string): string {
   return `gone AS (
@@ -135,7 +135,7 @@ export function land(returned: string): string {
     WHERE ${FENCED} AND f.in_flight = s.bits RETURNING ${returned}
   ), less AS (
     UPDATE posthorn.flights f SET in_flight = f.in_flight & ~s.bits FROM (SELECT * FROM (${LANDINGS}) s WHERE is_last = 0) s
-    WHERE ${FENCED} AND f.in_flight & s.bits = s.bits RETURNING ${returned}
+    WHERE ${FENCED} AND f.in_flight & s.bits = s.bits AND f.in_flight <> s.bits RETURNING ${returned}
   ), landed AS (
     SELECT * FROM gone UNION ALL SELECT * FROM less
   )`;
@@ -167,6 +167,10 @@ export class Flights {
   of(tenantId: string, deliveryId: Id): Flight | null {
     const flight = this.#byDelivery.get(deliveryId);
     return flight?.tenantId === tenantId ? flight : null;
+  }
+
+  clear(): void {
+    this.#byDelivery.clear();
   }
 
   /** The lease was lost: what was under it is somebody else's. */

@@ -76,7 +76,7 @@ function pruneSlice(
     const { rows } = await run<{ tenant_id: string; event_id: Id; stays: boolean }>({
       sql: `SELECT p.tenant_id, p.event_id, e.fan_out_after IS NOT NULL OR (SELECT true FROM posthorn.open_deliveries o
               WHERE o.tenant_id = p.tenant_id AND o.event_id = p.event_id LIMIT 1) IS NOT NULL OR (SELECT true FROM posthorn.flights f
-              WHERE f.tenant_id = p.tenant_id AND f.event_id = p.event_id AND f.in_flight <> 0 LIMIT 1) IS NOT NULL AS stays
+              WHERE f.tenant_id = p.tenant_id AND f.event_id = p.event_id LIMIT 1) IS NOT NULL AS stays
             FROM posthorn.${table} p LEFT JOIN LATERAL (
               SELECT e.created_at, e.fan_out_after FROM posthorn.events e
               WHERE e.tenant_id = p.tenant_id AND e.id = p.event_id LIMIT 1) e ON true

@@ -114,7 +114,7 @@ function pruneSlice(options: RowPruneOptions, tenantId: string, after: Id, befor
       // Scalar queries, which are asked row by row: an EXISTS may be turned into a look at the whole table.
       sql: `SELECT e.id, e.created_at, e.fan_out_after IS NOT NULL OR (SELECT true FROM posthorn.open_deliveries o
               WHERE o.tenant_id = e.tenant_id AND o.event_id = e.id LIMIT 1) IS NOT NULL OR (SELECT true FROM posthorn.flights f
-              WHERE f.tenant_id = e.tenant_id AND f.event_id = e.id AND f.in_flight <> 0 LIMIT 1) IS NOT NULL AS stays
+              WHERE f.tenant_id = e.tenant_id AND f.event_id = e.id LIMIT 1) IS NOT NULL AS stays
             FROM posthorn.${source.table} e
             WHERE e.tenant_id = $1 AND e.id > $2 AND e.id >= $3 AND e.id < $4 ORDER BY e.id LIMIT ${EVENTS_AT_ONCE}`,
       parameters: [tenantId, after, source.from, source.to],

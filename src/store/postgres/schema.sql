@@ -149,6 +149,7 @@ CREATE TABLE posthorn.flights (
   delivery_ids text[] COLLATE "C" NOT NULL,
   endpoint_ids text[] COLLATE "C" NOT NULL,
   in_flight integer NOT NULL,
+  CONSTRAINT flights_in_flight_check CHECK ((in_flight <> 0)),
   CONSTRAINT flights_pkey PRIMARY KEY (tenant_id, event_id, id)
 ) WITH (
   autovacuum_vacuum_scale_factor=0.05,

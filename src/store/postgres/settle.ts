@@ -13,6 +13,12 @@ import { rowsOf } from './rows.ts';
 
 type SettleCall = Call<Settlement, boolean>;
 
+/** A settlement of a delivery in flight. */
+interface Flown {
+  readonly flight: Flight;
+  readonly input: Settlement;
+}
+
 interface KeptRow extends Record<string, unknown> {
   tenant_id: string;
   id: Id;
@@ -138,15 +144,14 @@ function commonParameters(calls: readonly SettleCall[], node: number, at: readon
 }
 
 /** Of deliveries that were in flight, from `$8` on. */
-function endedColumns(calls: readonly SettleCall[], { flights, places, endpointIds }: Landings): unknown[] {
-  const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
-  const flown = <Value>(pick: (flight: Flight) => Value): Value[] => places.map((place) => pick(flights[place]!));
+function endedColumns(flown: readonly Flown[], { places, endpointIds }: Landings): unknown[] {
+  const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => flown.map(({ input }) => pick(input));
   return [
     asciiArray(of(({ tenantId }) => tenantId)),
     asciiArray(of(({ deliveryId }) => deliveryId)),
-    asciiArray(flown(({ eventId }) => eventId)),
+    asciiArray(flown.map(({ flight }) => flight.eventId)),
     asciiArray(endpointIds),
-    int8Array(flown(({ createdAt }) => createdAt)),
+    int8Array(flown.map(({ flight }) => flight.createdAt)),
     int8Array(of(({ attempt }) => attempt!.startedAt)),
     float8Array(of(({ attempt }) => attempt!.durationMs)),
     int4Array(of(({ attempt }) => attempt!.statusCode)),
@@ -230,40 +235,38 @@ export class Settling {
   }
 
   async #landDelivered(calls: readonly SettleCall[]): Promise<void> {
-    const settled = await this.#land(calls, 'land_delivered', LAND_DELIVERED, endedColumns);
-    await this.#answer(calls, settled);
+    await this.#answer(calls, await this.#land(calls, 'land_delivered', LAND_DELIVERED, endedColumns));
   }
 
   /** Those of them that are in flight get rows of their own. */
   async #landOpen(calls: readonly SettleCall[]): Promise<void> {
-    const flying = calls.filter(({ input: { tenantId, deliveryId } }) => this.#flights.of(tenantId, deliveryId));
-    await this.#land(flying, 'land_open', LAND_OPEN, () => []);
+    await this.#land(calls, 'land_open', LAND_OPEN, () => []);
   }
 
   /**
-   * Takes these out of flight; resolves to those that this did (null = all), while others had landed before: with an
-   * answer that was lost, or with the lease.
+   * Takes those of them that are in flight out of it; resolves to the ones that this did (null = all): others had landed
+   * before, with an answer that was lost, or with the lease.
    */
   async #land(
     calls: readonly SettleCall[],
     name: string,
     sql: string,
-    further: (calls: readonly SettleCall[], landings: Landings) => unknown[],
+    further: (flown: readonly Flown[], landings: Landings) => unknown[],
   ): Promise<Id[] | null> {
     const done: Id[] = [];
-    let rest = calls;
+    let rest = this.#flown(calls);
     for (let left = LANDING_TRIES; rest.length > 0; left--) {
       const landings = new Landings();
-      for (const { input } of rest) landings.add(this.#flights.of(input.tenantId, input.deliveryId)!, input.deliveryId);
+      for (const { flight, input } of rest) landings.add(flight, input.deliveryId);
       const lease = this.#c.node();
       const parameters = [...landings.columns(lease), ...further(rest, landings)];
       const [row] = await this.#query<{ ours: number[] | null }>({ name, sql, parameters });
       const ours = row!.ours && new Set(row!.ours);
       for (const place of landings.flights.keys()) if (!ours || ours.has(place)) landings.landed(place);
-      const refused: SettleCall[] = [];
-      rest.forEach((call, i) => {
-        const { deliveryId } = call.input;
-        if (ours && !ours.has(landings.places[i]!)) refused.push(call);
+      const refused: Flown[] = [];
+      rest.forEach((one, i) => {
+        const { deliveryId } = one.input;
+        if (ours && !ours.has(landings.places[i]!)) refused.push(one);
         else {
           this.#flights.forget(deliveryId);
           done.push(deliveryId);
@@ -274,13 +277,22 @@ export class Settling {
       // A row is not as it is known here: an answer was lost, or the lease. Once more with those that it has.
       const others = landings.flights.filter((_, place) => !ours?.has(place));
       await readAgain(this.#c.connections, others, lease);
-      rest = refused.filter(({ input: { tenantId, deliveryId } }) => {
-        const isFlying = isInFlight(this.#flights.of(tenantId, deliveryId)!, deliveryId);
+      rest = refused.filter(({ flight, input: { deliveryId } }) => {
+        const isFlying = isInFlight(flight, deliveryId);
         if (!isFlying) this.#flights.forget(deliveryId);
         return isFlying;
       });
     }
     return done.length < calls.length ? done : null;
+  }
+
+  #flown(calls: readonly SettleCall[]): Flown[] {
+    const flown: Flown[] = [];
+    for (const { input } of calls) {
+      const flight = this.#flights.of(input.tenantId, input.deliveryId);
+      if (flight) flown.push({ flight, input });
+    }
+    return flown;
   }
 
   async #end(name: string, sql: string, calls: readonly SettleCall[], further: readonly unknown[]): Promise<void> {

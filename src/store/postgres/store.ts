@@ -201,6 +201,7 @@ export function createPostgresStore(options: PostgresStoreOptions): PostgresStor
     await partitions.stop();
     await nodes.stop();
     await connections.end();
+    flights.clear();
     state = 'closed';
   }
 

@@ -188,7 +188,7 @@ CREATE TABLE posthorn.flights (
   delivery_ids text[] COLLATE "C" NOT NULL,
   endpoint_ids text[] COLLATE "C" NOT NULL,
   /** Bit n is set while the delivery with index n (from 0) is in flight. */
-  in_flight integer NOT NULL,
+  in_flight integer NOT NULL CHECK (in_flight <> 0),
   PRIMARY KEY (tenant_id, event_id, id)
 ) WITH (
   autovacuum_vacuum_scale_factor = 0.05,
