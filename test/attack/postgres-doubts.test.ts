@@ -1,16 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { newId } from '../../src/model/id.ts';
 import type { Id } from '../../src/model/id.ts';
-import { createKeyRing } from '../../src/store/seal.ts';
-import { createPostgresStore } from '../../src/store/postgres/store.ts';
 import type { PostgresStore } from '../../src/store/postgres/store.ts';
-import { startProxy } from '../postgres/proxy.ts';
 import type { FaultProxy } from '../postgres/proxy.ts';
 import { startPostgres } from '../postgres/server.ts';
 import type { PostgresServer, TestDatabase } from '../postgres/server.ts';
+import { storeTest } from '../postgres/store-test.ts';
 import { makeClaim, makeEntry } from '../store/make.ts';
 
-const keyRing = createKeyRing(['a master key for tests only']);
 /** Long enough that no test sees its end: what is stuck is stuck. */
 const leaseMs = 60_000;
 let server: PostgresServer;
@@ -20,27 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server?.stop());
 
-const it = test
-  // eslint-disable-next-line no-empty-pattern -- Vitest reads from it which fixtures are needed
-  .extend('database', async ({}, { onCleanup }): Promise<TestDatabase> => {
-    const database = await server.createDatabase();
-    onCleanup(() => database.drop());
-    return database;
-  })
-  .extend('proxy', async ({ database: _ }, { onCleanup }): Promise<FaultProxy> => {
-    const proxy = await startProxy(server.port);
-    onCleanup(() => proxy.close());
-    return proxy;
-  })
-  .extend('store', async ({ database, proxy }, { onCleanup }): Promise<PostgresStore> => {
-    const store = createPostgresStore({ url: proxy.url(database.name), keyRing, leaseMs, statementTimeoutMs: 2_000 });
-    await store.open({ migrate: true, now: Date.now() });
-    onCleanup(async () => {
-      proxy.pass();
-      await store.close();
-    });
-    return store;
-  });
+const it = storeTest(() => server, { leaseMs, statementTimeoutMs: 2_000 });
 
 /** What is leased in the database, by status. */
 async function statuses(database: TestDatabase): Promise<Record<string, number>> {

@@ -1,19 +1,15 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, vi } from 'vitest';
 import { newId } from '../../src/model/id.ts';
 import type { Id } from '../../src/model/id.ts';
 import { Flights } from '../../src/store/postgres/flights.ts';
-import { createPostgresStore } from '../../src/store/postgres/store.ts';
 import type { PostgresStore } from '../../src/store/postgres/store.ts';
-import { createKeyRing } from '../../src/store/seal.ts';
 import type { Settlement } from '../../src/store/store.ts';
-import { startProxy } from '../postgres/proxy.ts';
-import type { FaultProxy } from '../postgres/proxy.ts';
 import { hasPostgres, startPostgres } from '../postgres/server.ts';
 import type { PostgresServer, TestDatabase } from '../postgres/server.ts';
+import { storeTest } from '../postgres/store-test.ts';
 import { makeEntry, makeFailure, makeSettlement, start } from '../store/make.ts';
 
-const keyRing = createKeyRing(['a master key for tests only']);
 const tenantId = 'acme';
 const ignore = (): void => undefined;
 const newIds = (count: number): Id[] => Array.from({ length: count }, () => newId(start));
@@ -54,27 +50,7 @@ describe.skipIf(!hasPostgres(18))('deliveries in flight', { timeout: 60_000 }, (
   });
   afterAll(() => server?.stop());
 
-  const it = test
-    // eslint-disable-next-line no-empty-pattern -- Vitest reads from it which fixtures are needed
-    .extend('database', async ({}, { onCleanup }): Promise<TestDatabase> => {
-      const database = await server.createDatabase();
-      onCleanup(() => database.drop());
-      return database;
-    })
-    .extend('proxy', async ({ database: _ }, { onCleanup }): Promise<FaultProxy> => {
-      const proxy = await startProxy(server.port);
-      onCleanup(() => proxy.close());
-      return proxy;
-    })
-    .extend('store', async ({ database, proxy }, { onCleanup }): Promise<PostgresStore> => {
-      const store = createPostgresStore({ url: proxy.url(database.name), keyRing, leaseMs: 1_200 });
-      await store.open({ migrate: true, now: Date.now() });
-      onCleanup(async () => {
-        proxy.pass();
-        await store.close();
-      });
-      return store;
-    });
+  const it = storeTest(() => server, { leaseMs: 1_200 });
 
   async function accept(store: PostgresStore, count: number): Promise<Id[]> {
     const entry = makeEntry(newIds(count));

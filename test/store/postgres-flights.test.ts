@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { newId } from '../../src/model/id.ts';
 import type { Id } from '../../src/model/id.ts';
 import { FLIGHT_SIZE } from '../../src/store/postgres/flights.ts';
@@ -6,10 +6,9 @@ import { createPostgresStore } from '../../src/store/postgres/store.ts';
 import type { PostgresStore } from '../../src/store/postgres/store.ts';
 import { createKeyRing } from '../../src/store/seal.ts';
 import type { AcceptEntry } from '../../src/store/store.ts';
-import { startProxy } from '../postgres/proxy.ts';
-import type { FaultProxy } from '../postgres/proxy.ts';
 import { hasPostgres, startPostgres } from '../postgres/server.ts';
 import type { PostgresServer, TestDatabase } from '../postgres/server.ts';
+import { storeTest } from '../postgres/store-test.ts';
 import { makeClaim, makeEntry, makeFailure, makeSettlement, start } from './make.ts';
 
 const keyRing = createKeyRing(['a master key for tests only']);
@@ -27,27 +26,7 @@ describe.skipIf(!hasPostgres(18))('deliveries that the node which accepted them 
   });
   afterAll(() => server?.stop());
 
-  const it = test
-    // eslint-disable-next-line no-empty-pattern -- Vitest reads from it which fixtures are needed
-    .extend('database', async ({}, { onCleanup }): Promise<TestDatabase> => {
-      const database = await server.createDatabase();
-      onCleanup(() => database.drop());
-      return database;
-    })
-    .extend('proxy', async ({ database: _ }, { onCleanup }): Promise<FaultProxy> => {
-      const proxy = await startProxy(server.port);
-      onCleanup(() => proxy.close());
-      return proxy;
-    })
-    .extend('store', async ({ database, proxy }, { onCleanup }): Promise<PostgresStore> => {
-      const store = createPostgresStore({ url: proxy.url(database.name), keyRing, statementTimeoutMs: 2_000 });
-      await store.open({ migrate: true, now: Date.now() });
-      onCleanup(async () => {
-        proxy.pass();
-        await store.close();
-      });
-      return store;
-    });
+  const it = storeTest(() => server, { statementTimeoutMs: 2_000 });
 
   async function accept(store: PostgresStore, count: number, rest: Partial<AcceptEntry> = {}): Promise<Id[]> {
     const entry = makeEntry(
