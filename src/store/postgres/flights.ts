@@ -126,8 +126,9 @@ const LANDINGS = rowsOf({
 });
 const FENCED = `${SAME_FLIGHT} AND coalesce(f.lease = $7::bigint, false)`;
 /**
- * The first statements of whatever takes deliveries out of flight: `$1` to `$7` are {@link Landings.columns}.
- * With the last of its deliveries a flight is gone: whether these are the last, the row has the final word. `landed` has what is `returned` of the landings that were true.
+ * The first statements of whatever takes deliveries out of flight: `$1` to `$7` are {@link Landings.columns}. With the last of
+ * its deliveries a flight is gone; which ones are the last the row knows, and a landing that says otherwise is none.
+ * `landed` has what is `returned` of the landings that were true.
  */
 export function land(returned: string): string {
   return `gone AS (
