@@ -48,10 +48,11 @@ describe('the plans of the embedded store', () => {
 
   const endpoints = createEndpoints(driver, createKeyRing(['a master key for tests only']), () => 0);
 
+  /** Without the walk over a page that was picked already: a second one would be over the table. */
   async function planOf(work: () => Promise<unknown>): Promise<string> {
     plans = [];
     await work();
-    return plans.join('\n');
+    return plans.map((plan) => (plan.startsWith('CO-ROUTINE d\n') ? plan.replace(/^SCAN d$/m, '') : plan)).join('\n');
   }
 
   const listed: [Omit<DeliveryFilter, 'tenantId'>, RegExp][] = [
