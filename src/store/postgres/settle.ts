@@ -26,7 +26,7 @@ interface KeptRow extends Record<string, unknown> {
   at: number | null;
 }
 
-/** The first of every statement; `$8` is the lease. */
+/** The first of every statement about open deliveries; `$8` is the lease. */
 const COMMON = {
   tenant_id: '$1::text[]',
   id: '$2::text[]',
@@ -63,19 +63,22 @@ const RETURNED_ATTEMPT = 's.number, s.started_at, s.duration_ms, s.succeeded, s.
 const OURS =
   'SELECT CASE WHEN count(*) < cardinality($2::text[]) THEN coalesce(array_agg(id), ARRAY[]::text[]) END AS ours FROM ours';
 
+/** Of `ours`, which were delivered. */
+const INTO_HISTORY = `ended AS (
+    INSERT INTO posthorn.ended_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
+    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', number, schedule_start, created_at, ended_at FROM ours
+  ), tried AS (
+    INSERT INTO posthorn.attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, detail)
+    SELECT tenant_id, id, number, started_at, duration_ms, 1, status_code, detail FROM ours
+  )`;
+
 /** The usual end: delivered, with an attempt, and nothing else to say. */
 const DELIVERED = `WITH ours AS (
     DELETE FROM posthorn.open_deliveries d USING (${DELIVERED_ROWS}) s
     WHERE ${HELD} AND d.attempt_count = s.number - 1
     RETURNING d.tenant_id, d.id, d.event_id, d.endpoint_id, d.schedule_start, d.created_at,
       s.number, s.started_at, s.duration_ms, s.status_code, s.detail, s.ended_at
-  ), ended AS (
-    INSERT INTO posthorn.ended_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
-    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', number, schedule_start, created_at, ended_at FROM ours
-  ), tried AS (
-    INSERT INTO posthorn.attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, detail)
-    SELECT tenant_id, id, number, started_at, duration_ms, 1, status_code, detail FROM ours
-  )
+  ), ${INTO_HISTORY}
   ${OURS}`;
 
 /** The same of deliveries in flight, which are at their first attempt. */
@@ -94,15 +97,9 @@ const LANDED_ROWS = rowsOf({
   n: '$18::int[]',
 });
 const LAND_DELIVERED = `WITH ${land('s.n')}, ours AS (
-    SELECT * FROM (${LANDED_ROWS}) s
+    SELECT *, 1 AS number, 0 AS schedule_start FROM (${LANDED_ROWS}) s
     WHERE (SELECT count(*) FROM landed) = cardinality($6::int[]) OR s.n = ANY (ARRAY(SELECT n FROM landed))
-  ), ended AS (
-    INSERT INTO posthorn.ended_deliveries (tenant_id, id, event_id, endpoint_id, status, attempt_count, schedule_start, created_at, ended_at)
-    SELECT tenant_id, id, event_id, endpoint_id, 'delivered', 1, 0, created_at, ended_at FROM ours
-  ), tried AS (
-    INSERT INTO posthorn.attempts (tenant_id, delivery_id, number, started_at, duration_ms, succeeded, status_code, detail)
-    SELECT tenant_id, id, 1, started_at, duration_ms, 1, status_code, detail FROM ours
-  )
+  ), ${INTO_HISTORY}
   ${LANDED}`;
 
 const ENDED = `WITH ours AS (
@@ -127,7 +124,7 @@ const KEPT = `WITH ours AS (
   ), ${TRIED}
   SELECT tenant_id, id, endpoint_id, at FROM ours`;
 
-/** The first nine of every statement; `at`: when it ended, or is due. */
+/** The first nine of the same statements; `at`: when it ended, or is due. */
 function commonParameters(calls: readonly SettleCall[], node: number, at: readonly (number | null)[]): unknown[] {
   const of = <Value>(pick: (settlement: Settlement) => Value): Value[] => calls.map(({ input }) => pick(input));
   return [
