@@ -31,7 +31,10 @@ export interface SaturationPlan {
   profileDir: string | null;
 }
 
-/** As many events as the nodes take together. */
+/** A node's first seconds are those of its compiler. */
+const WARM_UP_MS = 3_000;
+
+/** As many events as the nodes take together, once they are warm. */
 export async function measureSaturation(plan: SaturationPlan): Promise<PostgresThroughput> {
   const cluster = await startNodes(plan.nodes, { workDir: plan.workDir, profileDir: plan.profileDir });
   const benches: Bench[] = [];
@@ -44,12 +47,18 @@ export async function measureSaturation(plan: SaturationPlan): Promise<PostgresT
       for (let n = 0; n < plan.fanOut; n++) await nodeOf(i).register(bench.hookUrl(n), [types[i]!]);
     }
     await new Promise((resolve) => setTimeout(resolve, 1_000)); // until every node knows every endpoint
+    const load = (durationMs: number): Promise<Measurement[]> =>
+      Promise.all(
+        benches.map((bench, i) =>
+          drive(bench, loadPlan(nodeOf(i), types[i]!, plan, durationMs), {
+            fanOut: plan.fanOut,
+            senderPid: nodeOf(i).pid,
+          }),
+        ),
+      );
+    await load(WARM_UP_MS);
     const before = cluster.databaseCpuUs();
-    const runs = await Promise.all(
-      benches.map((bench, i) =>
-        drive(bench, loadPlan(nodeOf(i), types[i]!, plan), { fanOut: plan.fanOut, senderPid: nodeOf(i).pid }),
-      ),
-    );
+    const runs = await load(plan.seconds * 1000);
     const databaseUs = cpuSince(before, cluster.databaseCpuUs());
     return summary(plan, runs, databaseUs);
   } finally {
@@ -92,7 +101,7 @@ export async function measureLatency(options: {
       dataBytes: DATA_BYTES,
     };
     const sender = { fanOut: 1, senderPid: node!.pid };
-    await drive(bench, { ...plan, durationMs: 3_000 }, sender);
+    await drive(bench, { ...plan, durationMs: WARM_UP_MS }, sender);
     const disk = await probeDisk(workDir, 5);
     const rounds: Measurement[] = [];
     for (let i = 0; i < LATENCY_ROUNDS; i++) {
@@ -105,14 +114,14 @@ export async function measureLatency(options: {
   }
 }
 
-function loadPlan(node: Posthorn, type: string, { seconds, connections }: SaturationPlan) {
+function loadPlan(node: Posthorn, type: string, { connections }: SaturationPlan, durationMs: number) {
   return {
     port: node.port,
     apiKey,
     types: [type],
     connections,
     mode: 'closed' as const,
-    durationMs: seconds * 1000,
+    durationMs,
     dataBytes: DATA_BYTES,
   };
 }
