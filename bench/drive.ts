@@ -9,6 +9,9 @@ import type { Peer } from './rpc.ts';
 const POLL_MS = 50;
 const STALLED_MS = 12_000;
 
+/** A load of this length goes before what is measured: a sender's first seconds are those of its compiler. */
+export const WARM_UP_MS = 3_000;
+
 /** The two ends of every measurement, each a process of its own. */
 export interface Bench {
   receiver: Peer;

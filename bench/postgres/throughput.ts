@@ -1,5 +1,5 @@
 import { probeDisk } from '../disk.ts';
-import { drive, startBench } from '../drive.ts';
+import { drive, startBench, WARM_UP_MS } from '../drive.ts';
 import type { Bench, Measurement } from '../drive.ts';
 import type { Percentiles } from '../histogram.ts';
 import { apiKey } from '../posthorn.ts';
@@ -31,10 +31,7 @@ export interface SaturationPlan {
   profileDir: string | null;
 }
 
-/** A node's first seconds are those of its compiler. */
-const WARM_UP_MS = 3_000;
-
-/** As many events as the nodes take together, once they are warm. */
+/** As many events as the nodes take together, once they are warm. What was lost or doubled counts from the beginning. */
 export async function measureSaturation(plan: SaturationPlan): Promise<PostgresThroughput> {
   const cluster = await startNodes(plan.nodes, { workDir: plan.workDir, profileDir: plan.profileDir });
   const benches: Bench[] = [];
@@ -56,11 +53,11 @@ export async function measureSaturation(plan: SaturationPlan): Promise<PostgresT
           }),
         ),
       );
-    await load(WARM_UP_MS);
+    const warmUp = await load(WARM_UP_MS);
     const before = cluster.databaseCpuUs();
     const runs = await load(plan.seconds * 1000);
     const databaseUs = cpuSince(before, cluster.databaseCpuUs());
-    return summary(plan, runs, databaseUs);
+    return summary(plan, { warmUp, runs }, databaseUs);
   } finally {
     await Promise.all(benches.map((bench) => bench.stop()));
     await cluster.stop();
@@ -126,8 +123,14 @@ function loadPlan(node: Posthorn, type: string, { connections }: SaturationPlan,
   };
 }
 
-function summary(plan: SaturationPlan, runs: readonly Measurement[], databaseUs: number | null): PostgresThroughput {
-  const total = (of: (run: Measurement) => number): number => runs.reduce((sum, run) => sum + of(run), 0);
+function summary(
+  plan: SaturationPlan,
+  { warmUp, runs }: { warmUp: readonly Measurement[]; runs: readonly Measurement[] },
+  databaseUs: number | null,
+): PostgresThroughput {
+  const total = (of: (run: Measurement) => number, those: readonly Measurement[] = runs): number =>
+    those.reduce((sum, run) => sum + of(run), 0);
+  const all = [...warmUp, ...runs];
   const delivered = total(({ receiver }) => receiver.distinct);
   const posthornUs = runs.some(({ cpuUsPerDelivery }) => cpuUsPerDelivery.sender === null)
     ? null
@@ -139,9 +142,9 @@ function summary(plan: SaturationPlan, runs: readonly Measurement[], databaseUs:
     ends: plan.ends,
     fanOut: plan.fanOut,
     deliveriesPerSecond: total((run) => run.deliveriesPerSecond),
-    lost: total(({ lost }) => lost),
-    doubled: total(({ doubled }) => doubled),
-    refused: total(({ load }) => load.sent - load.accepted),
+    lost: total(({ lost }) => lost, all),
+    doubled: total(({ doubled }) => doubled, all),
+    refused: total(({ load }) => load.sent - load.accepted, all),
     cpuUsPerDelivery: {
       posthorn: posthornUs === null ? null : posthornUs / delivered,
       postgres: databaseUs === null ? null : databaseUs / delivered,

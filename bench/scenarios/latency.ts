@@ -1,10 +1,8 @@
-import { drive } from '../drive.ts';
+import { drive, WARM_UP_MS } from '../drive.ts';
 import type { Measurement } from '../drive.ts';
 import { apiKey, startPosthorn } from '../posthorn.ts';
 import { DATA_BYTES, eventTypes } from './scenario.ts';
 import type { Context } from './scenario.ts';
-
-const WARM_UP_MS = 3000;
 
 /** From POST to arrival at a steady rate far below saturation, after a short warm-up that is not counted. */
 export async function measureLatency({ bench, options, profileDir }: Context): Promise<Measurement> {

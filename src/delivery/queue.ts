@@ -34,7 +34,7 @@ export class Queue<T> {
   }
 
   peek(): T | undefined {
-    return this.#length === 0 ? undefined : this.#items[this.#head];
+    return this.#items[this.#head];
   }
 
   #grow(): void {
